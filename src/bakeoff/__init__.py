@@ -1,0 +1,1 @@
+"""Controlled image-classification studies: which classifier, how sure, at what cost."""

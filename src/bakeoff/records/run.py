@@ -1,0 +1,177 @@
+"""What one run leaves: its record, its per-image predictions, its weights.
+
+    runs/<task>/<candidate>/seed-0/
+        record.json         everything that was decided, measured and found
+        predictions.npz     per image: label, loss, the five best classes
+        probabilities.npz   per image: all classes (float32); not needed by the report
+        weights.safetensors the trained weights
+        checkpoint.pt       only while the run is unfinished
+        tensorboard/        events for TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bakeoff.errors import StudyError
+from bakeoff.records.atomic import write_json, writing
+
+SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
+
+Status = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run, as plain values; `record.json` holds exactly these fields."""
+
+    # Who
+    identity: str  # digest of spec, data and code schema
+    study: str
+    task: str
+    candidate: str
+    seed: int
+    schema: int = SCHEMA
+    # How it ended
+    status: Status
+    reason: str | None = None  # for a run that diverged or failed: why, in one line
+    # Under which control
+    control: str = "recipe"  # "recipe" or "budget"
+    control_digest: str = ""  # runs with equal digests may be ranked together
+    recipe: dict[str, Any] = field(default_factory=dict)  # every key, resolved
+    differences: dict[str, list[Any]] = field(default_factory=dict)  # "batch_size": [task's, its own]
+    data_fingerprint: str = ""
+    split_digest: str = ""
+    # The network
+    model: str = ""
+    input_size: int = 0  # pixels
+    parameters: int = 0  # counted as Keras counts: batch-norm statistics included
+    trainable: int = 0
+    multiplications: int = 0  # multiply-accumulates for one image
+    layers: list[dict[str, Any]] = field(default_factory=list)  # rows of the layer table
+    # Where and how it was computed
+    environment: dict[str, Any] = field(default_factory=dict)  # versions, processor, device, threads
+    precision: dict[str, str] = field(default_factory=dict)  # {"used": "bf16", "reason": "..."}
+    # What it cost
+    epochs: float = 0.0  # trained, as a fraction of the training images seen
+    steps: int = 0
+    train_seconds: float = 0.0  # first step to last; evaluation, checkpoints and preparation out
+    total_seconds: float = 0.0  # everything this run took
+    images_per_second: float = 0.0
+    peak_memory_bytes: int = 0  # resident memory of the process, at most
+    resumed: int = 0  # how often it was interrupted and continued
+    # What it showed
+    history: list[dict[str, float]] = field(default_factory=list)  # a row per epoch
+    metrics: dict[str, float] = field(default_factory=dict)  # test_accuracy, test_loss, validation_...
+    test_readings: list[dict[str, str]] = field(default_factory=list)  # each reading of the test images
+    published: dict[str, Any] | None = None
+    started: str = ""  # UTC, ISO 8601
+    ended: str = ""
+
+    def metric(self, name: str) -> float:
+        """Return a metric, or NaN when the run has none of that name."""
+        value = self.metrics.get(name)
+        return math.nan if value is None else float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Per-image predictions of one split, in the order of the task's index set. N images, T = min(5, classes)."""
+
+    index_N: np.ndarray  # int32, into the task's images
+    label_N: np.ndarray  # int16
+    loss_N: np.ndarray  # float32, -log of the label's probability, nats
+    top_NT: np.ndarray  # int16, the classes with the highest probability, best first
+    probability_NT: np.ndarray  # float32, theirs
+
+    @property
+    def correct_N(self) -> np.ndarray:
+        """Tell for each image whether the best class is the label."""
+        correct: np.ndarray = self.top_NT[:, 0] == self.label_N
+        return correct
+
+
+_SPLITS = ("validation", "test")
+
+
+class RunFolder:
+    """The folder of one run: reading, and atomic writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    record_path = property(lambda self: self.path / "record.json")
+    predictions_path = property(lambda self: self.path / "predictions.npz")
+    probabilities_path = property(lambda self: self.path / "probabilities.npz")
+    weights_path = property(lambda self: self.path / "weights.safetensors")
+    checkpoint_path = property(lambda self: self.path / "checkpoint.pt")
+    tensorboard_path = property(lambda self: self.path / "tensorboard")
+
+    def read(self) -> RunRecord | None:
+        """Return the record, or None when the run has not ended yet.
+
+        Raises:
+            StudyError: The file is there but is not a record.
+        """
+        try:
+            values = json.loads(self.record_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"{self.record_path} is not a run's record: {error}") from None
+        known = {f.name for f in fields(RunRecord)}
+        try:
+            return RunRecord(**{name: value for name, value in values.items() if name in known})
+        except TypeError as error:
+            raise StudyError(f"{self.record_path} is not a run's record: {error}") from None
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record last, when all else is in place: it marks the run as ended."""
+        write_json(self.record_path, _without_nan(asdict(record)))
+
+    def write_predictions(self, by_split: dict[str, Predictions]) -> None:
+        """Write the per-image predictions of the validation and test images."""
+        arrays = {
+            f"{split}_{name.split('_')[0]}": value
+            for split, predictions in by_split.items()
+            for name, value in vars(predictions).items()
+        }
+        with writing(self.predictions_path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    def read_predictions(self, split: Literal["validation", "test"] = "test") -> Predictions | None:
+        """Return the per-image predictions of a split, or None when there are none."""
+        try:
+            with np.load(self.predictions_path, allow_pickle=False) as arrays:
+                if f"{split}_index" not in arrays:
+                    return None
+                names = {f.name: f"{split}_{f.name.split('_')[0]}" for f in fields(Predictions)}
+                return Predictions(**{name: arrays[key] for name, key in names.items()})
+        except FileNotFoundError:
+            return None
+
+    def clear_unfinished(self) -> None:
+        """Remove what only an unfinished run needs."""
+        self.checkpoint_path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove a run that no longer belongs to the study's plan."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace numbers that JSON cannot hold by None; a diverged run has them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

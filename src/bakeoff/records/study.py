@@ -1,0 +1,130 @@
+"""The folder of a study: its lock, its tasks and its runs.
+
+    study.lock            spec, digests, versions and hardware (JSON)
+    results.csv           a row per run
+    results.json          the same with every metric
+    report.html           the page
+    tasks/<task>/task.json      classes, counts, the names of the test images
+    tasks/<task>/examples.npz   small copies of the images that the report shows
+    runs/<task>/<candidate>/seed-<k>/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bakeoff.errors import StudyError
+from bakeoff.records.atomic import write_json, writing
+from bakeoff.records.run import RunFolder, RunRecord
+from bakeoff.spec import StudySpec, study_from_dict
+from bakeoff.spec.study import slug
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """What a task's images were, as plain values."""
+
+    name: str
+    source: str  # where and how they were read, for people
+    class_ids: list[str]
+    class_names: list[str]
+    counts: dict[str, int]  # images in "train", "validation", "test"
+    data_fingerprint: str
+    split_digest: str
+    image_size: int
+    prepare_seconds: float = 0.0
+    excluded: list[dict[str, str]] = field(default_factory=list)  # {"file": ..., "reason": ...}
+    details: dict[str, Any] = field(default_factory=dict)  # counts by class, modes, sizes
+    test_files: list[str] = field(default_factory=list)  # in the order of the test predictions
+
+
+class StudyFolder:
+    """A study on disk: reading, and atomic writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    lock_path = property(lambda self: self.path / "study.lock")
+    csv_path = property(lambda self: self.path / "results.csv")
+    json_path = property(lambda self: self.path / "results.json")
+    report_path = property(lambda self: self.path / "report.html")
+
+    def run(self, task: str, candidate: str, seed: int) -> RunFolder:
+        """Return the folder of one run, whether it exists or not."""
+        return RunFolder(self.path / "runs" / slug(task) / slug(candidate) / f"seed-{seed}")
+
+    def read_lock(self) -> dict[str, Any] | None:
+        """Return the lock, or None for a folder that holds no study.
+
+        Raises:
+            StudyError: The file is there but is not a lock.
+        """
+        try:
+            values = json.loads(self.lock_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"{self.lock_path} is not a study's lock: {error}") from None
+        if not isinstance(values, dict) or "study" not in values:
+            raise StudyError(f"{self.lock_path} is not a study's lock: it names no study")
+        return values
+
+    def write_lock(self, values: dict[str, Any]) -> None:
+        """Write the lock, whole or not at all."""
+        write_json(self.lock_path, values)
+
+    def spec(self) -> StudySpec:
+        """Return the study that this folder holds.
+
+        Raises:
+            StudyError: The folder holds no study.
+        """
+        lock = self.read_lock()
+        if lock is None:
+            raise StudyError(f"{self.path} holds no study: expected a file study.lock in it")
+        return study_from_dict(lock["study"], self.lock_path.name)
+
+    def write_task(self, record: TaskRecord) -> None:
+        """Write what a task's images were."""
+        write_json(self._task_path(record.name) / "task.json", asdict(record))
+
+    def read_task(self, name: str) -> TaskRecord | None:
+        """Return what a task's images were, or None when it was never prepared."""
+        try:
+            values = json.loads((self._task_path(name) / "task.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        known = {f.name for f in fields(TaskRecord)}
+        return TaskRecord(**{key: value for key, value in values.items() if key in known})
+
+    def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
+        """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""
+        with writing(self._task_path(task) / "examples.npz") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, index=index_N, images=images_NHWC)
+
+    def read_examples(self, task: str) -> dict[int, np.ndarray]:
+        """Return small copies of images by their index; empty when none were kept."""
+        try:
+            with np.load(self._task_path(task) / "examples.npz", allow_pickle=False) as arrays:
+                return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
+        except FileNotFoundError:
+            return {}
+
+    def records(self, spec: StudySpec | None = None) -> Iterator[RunRecord]:
+        """Yield the records of the study's runs that have ended, in the study's order."""
+        spec = spec or self.spec()
+        for task in spec.tasks:
+            for candidate in spec.candidates_of(task):
+                for seed in spec.seeds:
+                    record = self.run(task.name, candidate.name, seed).read()
+                    if record is not None:
+                        yield record
+
+    def _task_path(self, name: str) -> Path:
+        return self.path / "tasks" / slug(name)

@@ -1,0 +1,79 @@
+"""From a TOML file, a shipped name or a dict to a checked `StudySpec`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bakeoff.errors import ConfigError, UnknownNameError, nearest
+from bakeoff.spec.base import one_line
+from bakeoff.spec.study import StudySpec
+
+
+def shipped_studies() -> tuple[str, ...]:
+    """List the names of the studies that come with the package."""
+    folder = resources.files("bakeoff.spec") / "shipped"
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def study_from_dict(values: Mapping[str, Any], where: str) -> StudySpec:
+    """Check plain values, as read from TOML, and return the study.
+
+    Args:
+        values: The file's tables.
+        where: The file's name, for messages.
+
+    Raises:
+        ConfigError: A key is unknown, missing or refused.
+    """
+    try:
+        return StudySpec.model_validate(values)
+    except ValidationError as error:
+        raise one_line(error, StudySpec, where) from None
+
+
+def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
+    """Read a study.
+
+    Returns:
+        The study, and the folder that relative paths in it refer to; None for a
+        shipped study.
+
+    Raises:
+        ConfigError: The file is not TOML, or its content is refused.
+        UnknownNameError: There is neither such a file nor such a shipped study.
+    """
+    text = str(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return _parse(_read(path), path.name), path.resolve().parent
+    if text in shipped_studies():
+        file = resources.files("bakeoff.spec") / "shipped" / f"{text}.toml"
+        return _parse(file.read_text(encoding="utf-8"), f"{text}.toml"), None
+    raise UnknownNameError(
+        f"study: got '{text}', expected a TOML file or a shipped study{nearest(text, shipped_studies())}"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"study: no file {path}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"study: {path} is not a text file in UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"study: cannot read {path}: {error.strerror}") from None
+
+
+def _parse(text: str, where: str) -> StudySpec:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}") from None
+    return study_from_dict(values, where)

@@ -1,0 +1,143 @@
+"""The recipe: everything about a training that is not architecture.
+
+One recipe holds for every candidate of a task; that is the control. Keys that a
+task or a candidate overrides are laid over it by `Recipe.overlaid`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from bakeoff.errors import ConfigError
+from bakeoff.spec.base import Setting, one_line
+from bakeoff.units import Length, parse_length
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _length(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return parse_length(value)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("length: ")) from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"got {value}, expected a text with a unit like '30ep', '1200st' or '10m'")
+    return value
+
+
+LengthText = Annotated[Length, BeforeValidator(_length), PlainSerializer(str, return_type=str)]
+
+
+class Optimizer(Setting):
+    """Which optimizer, with its strength."""
+
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)  # peak; applies to this batch size, never rescaled
+    weight_decay: float = Field(default=0.0, ge=0)  # not on norms and biases
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd and muon, Nesterov's form
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adam and adamw
+    eps: float = Field(default=1e-7, gt=0)  # adam and adamw; Keras's default
+
+
+class Augmentation(Setting):
+    """What is done to a batch of training images, as tensors; off by default."""
+
+    crop: int = Field(default=0, ge=0)  # pixels of reflected border before a random crop back to size
+    flip: Literal["none", "random", "alternating"] = "none"  # horizontal; alternating: Jordan 2024
+    mixup: float = Field(default=0.0, ge=0)  # alpha of the beta distribution; 0 is off
+    cutmix: float = Field(default=0.0, ge=0)  # alpha; with mixup too, each batch draws one of the two
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_bool_flip(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("flip"), bool):
+            return {**values, "flip": "random" if values["flip"] else "none"}
+        return values
+
+
+class EarlyStop(Setting):
+    """Stop when validation no longer improves, for all candidates alike."""
+
+    patience: int = Field(ge=1)  # epochs without a better validation loss
+
+
+class Recipe(Setting):
+    """Length, batch, optimizer, schedule, augmentation, precision.
+
+    The length is one of `epochs`, `steps` or `time`; the last one given by the most
+    specific place (candidate over task over study) holds.
+    """
+
+    # Length
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1)  # optimizer steps
+    time: LengthText | None = None  # wall clock of training, evaluation not counted, such as "10m"
+    # Steps
+    batch_size: int = Field(default=64, ge=1)
+    optimizer: Optimizer = Optimizer()
+    schedule: Literal["constant", "cosine", "one-cycle", "linear"] = "constant"
+    warmup: Fraction = 0.0  # share of the length; for one-cycle the rising part (0 means 0.3)
+    clip_norm: float | None = Field(default=None, gt=0)  # global L2 norm
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)  # decay per step of the averaged weights
+    # Images
+    augmentation: Augmentation = Augmentation()
+    normalize: Literal["standardize", "scale"] = "standardize"  # training mean and std; or [0, 1]
+    # Imbalance
+    class_weights: Literal["none", "balanced"] = "none"  # in the loss
+    sampler: Literal["uniform", "balanced"] = "uniform"  # which images an epoch draws
+    # Numbers
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False  # torch.compile the training step
+    # End
+    early_stop: EarlyStop | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        given = [name for name in ("epochs", "steps", "time") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"recipe: got {' and '.join(given)}, expected one of epochs, steps, time")
+        if self.time is not None and self.time.unit != "seconds":
+            raise ValueError(f"time: got '{self.time}', expected a time such as '90s' or '10m'")
+        if self.class_weights == "balanced" and self.sampler == "balanced":
+            raise ValueError("class_weights and sampler: both are 'balanced', expected at most one")
+        return self
+
+    @property
+    def length(self) -> Length:
+        """The length of training; one epoch when the study is silent."""
+        if self.steps is not None:
+            return Length(self.steps, "steps")
+        if self.time is not None:
+            return self.time
+        return Length(self.epochs if self.epochs is not None else 1, "epochs")
+
+    def overlaid(self, override: Mapping[str, Any], where: str) -> Recipe:
+        """Lay a task's or a candidate's keys over this recipe.
+
+        Tables (`optimizer`, `augmentation`) are merged key by key, but naming
+        another optimizer starts from that optimizer's own defaults. Giving a
+        length in one unit drops the length in any other.
+
+        Raises:
+            ConfigError: A key is unknown or a value is refused.
+        """
+        values = self.model_dump(exclude_unset=True)
+        if {"epochs", "steps", "time"} & set(override):
+            for name in ("epochs", "steps", "time"):
+                values.pop(name, None)
+        for name, value in override.items():
+            old = values.get(name)
+            renamed = isinstance(value, Mapping) and value.get("name", None) not in (None, (old or {}).get("name"))
+            if isinstance(value, Mapping) and isinstance(old, dict) and not renamed:
+                values[name] = {**old, **value}
+            else:
+                values[name] = value
+        try:
+            return Recipe.model_validate(values)
+        except ValidationError as error:
+            raise one_line(error, Recipe, where, prefix="recipe") from None

@@ -1,0 +1,83 @@
+"""A study: the whole file, checked against itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from bakeoff.errors import nearest
+from bakeoff.spec.base import Setting
+from bakeoff.spec.candidate import CandidateSpec
+from bakeoff.spec.recipe import Recipe
+from bakeoff.spec.task import TaskSpec
+
+
+def slug(name: str) -> str:
+    """Turn a name into a folder name.
+
+    >>> slug("5 classes"), slug("Transfer 1 (output)")
+    ('5-classes', 'transfer-1-output')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+class StudySpec(Setting):
+    """Tasks, candidates, seeds and the recipe they share."""
+
+    name: str = Field(min_length=1, max_length=80)
+    title: str = ""
+    description: str = ""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    recipe: Recipe = Recipe()
+    tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1)
+    candidates: tuple[CandidateSpec, ...] = Field(alias="candidate", min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudySpec:
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds: got {list(self.seeds)}, expected different whole numbers of at least 0")
+        task_names = [task.name for task in self.tasks]
+        _refuse_twins("task", task_names)
+        for index, candidate in enumerate(self.candidates, start=1):
+            if candidate.task is not None and candidate.task not in task_names:
+                raise ValueError(
+                    f"candidate[{index}].task: no task named '{candidate.task}'"
+                    f"{nearest(candidate.task, task_names)}"
+                )
+        for task in self.tasks:
+            names = [candidate.name for candidate in self.candidates_of(task)]
+            if not names:
+                raise ValueError(f"task '{task.name}' has no candidate")
+            _refuse_twins(f"candidate of task '{task.name}'", names)
+            for candidate in self.candidates_of(task):
+                self.recipe_for(task, candidate)
+        return self
+
+    def candidates_of(self, task: TaskSpec) -> tuple[CandidateSpec, ...]:
+        """List the candidates that a task compares, in the file's order."""
+        return tuple(c for c in self.candidates if c.task in (None, task.name))
+
+    def recipe_of(self, task: TaskSpec) -> Recipe:
+        """Return the recipe that a task holds constant."""
+        return self.recipe.overlaid(task.recipe, f"task '{task.name}'") if task.recipe else self.recipe
+
+    def recipe_for(self, task: TaskSpec, candidate: CandidateSpec) -> Recipe:
+        """Return the recipe under which a candidate is trained on a task."""
+        recipe = self.recipe_of(task)
+        where = f"candidate '{candidate.name}'"
+        return recipe.overlaid(candidate.recipe, where) if candidate.recipe else recipe
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write the study as plain values, under the keys of the file."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _refuse_twins(kind: str, names: list[str]) -> None:
+    """Refuse two names that would share a folder."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if slug(name) in seen:
+            raise ValueError(f"{kind}: the names '{seen[slug(name)]}' and '{name}' are too alike, both are '{slug(name)}'")
+        seen[slug(name)] = name

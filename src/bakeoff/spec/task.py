@@ -1,0 +1,43 @@
+"""A task: one data source, class subset, image size and split, under one control."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from bakeoff.spec.base import Setting
+from bakeoff.spec.candidate import CandidateSpec
+
+
+class TaskSpec(Setting):
+    """What is classified, and how its images are cut, sized and split."""
+
+    name: str = Field(min_length=1, max_length=80)
+    # Images
+    data: str = Field(min_length=1)  # a source's name ("tiny-imagenet", "digits") or a path
+    classes: int | tuple[str, ...] | None = None  # the first n in sorted order, or names; None is all
+    image_size: int = Field(default=64, ge=4, le=1024)  # pixels, both sides
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image that is not square is made so
+    # Split
+    test: float = Field(default=0.2, gt=0, lt=1)  # share, when the source has no test split of its own
+    validation: float = Field(default=0.1, gt=0, lt=1)  # share of the training images
+    split_seed: int = Field(default=0, ge=0)  # the task's own; never the run's
+    # Control
+    control: Literal["recipe", "budget"] = "recipe"
+    recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the study's recipe
+
+    @field_validator("classes")
+    @classmethod
+    def _some_classes(cls, value: int | tuple[str, ...] | None) -> int | tuple[str, ...] | None:
+        count = value if isinstance(value, int) else len(value) if value is not None else 2
+        if count < 2:
+            raise ValueError(f"classes: got {count}, expected at least 2 classes")
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise ValueError("classes: a name is given twice")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        return CandidateSpec._printable(name)
