@@ -1,1 +1,31 @@
-"""Controlled image-classification studies: which classifier, how sure, at what cost."""
+"""bakeoff: controlled image-classification studies, from a folder of images to evidence.
+
+    >>> import bakeoff
+    >>> result = bakeoff.run("demo")  # doctest: +SKIP
+    >>> print(result.table())  # doctest: +SKIP
+
+Names are imported when they are first used, so that `bakeoff --help` needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bakeoff.api import StudyResult, open_study, run
+    from bakeoff.errors import BakeoffError
+
+__all__ = ["BakeoffError", "StudyResult", "open_study", "run"]
+
+_HOMES = {"BakeoffError": "errors", "StudyResult": "api", "open_study": "api", "run": "api"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bakeoff' has no attribute '{name}'")
+    return getattr(import_module(f"bakeoff.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -49,6 +49,10 @@ class ResourceError(BakeoffError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant.
 
+    Args:
+        name: What was asked for.
+        known: What there is.
+
     Returns:
         ``"; did you mean 'x'?"``, or the list of known names when there are few
         and none is near, or an empty string.
@@ -59,9 +63,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     '; known: a, b'
     """
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    folded = {known_name.casefold(): known_name for known_name in names}  # CIFAR10 is near cifar10
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     if close:
-        return f"; did you mean '{close[0]}'?"
+        return f"; did you mean '{folded[close[0]]}'?"
     if 0 < len(names) <= 12:
         return "; known: " + ", ".join(names)
     return ""

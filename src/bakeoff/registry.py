@@ -7,11 +7,12 @@ collision raises, a miss suggests the nearest name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from bakeoff.errors import UnknownNameError, nearest
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -32,6 +33,13 @@ class Registry(Mapping[str, T], Generic[T]):
     def register(self, name: str, entry: T) -> T:
         """Add an entry under a new name.
 
+        Args:
+            name: A name not taken yet.
+            entry: What it stands for.
+
+        Returns:
+            The entry.
+
         Raises:
             ValueError: The name is taken.
         """
@@ -44,9 +52,17 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._entries[name]
         except KeyError:
-            raise UnknownNameError(
-                f"no {self.kind} named '{name}'{nearest(name, self._entries)}"
-            ) from None
+            raise UnknownNameError(f"no {self.kind} named {name!r}{nearest(name, self._entries)}") from None
+
+    @overload
+    def get(self, name: str, /) -> T | None: ...
+
+    @overload
+    def get(self, name: str, /, default: T | D) -> T | D: ...
+
+    def get(self, name: str, /, default: T | D | None = None) -> T | D | None:
+        """Return an entry, or the default; Mapping's own would pass the error of a miss on."""
+        return self._entries.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

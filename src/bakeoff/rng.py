@@ -18,17 +18,22 @@ def key(seed: int, purpose: str, *counters: int) -> int:
 
     Args:
         seed: Any whole number; 0 is a seed like any other.
-        purpose: What the draws are for, such as ``"order"`` or ``"crop"``.
+        purpose: What the draws are for, such as ``"order"`` or ``"crop"``; no slash.
         counters: Epoch, step and the like.
 
     Returns:
         A whole number in [0, 2**63).
+
+    Raises:
+        ValueError: The purpose has a slash, so two streams could share a name.
 
     >>> key(0, "order", 1) == key(0, "order", 1)
     True
     >>> key(0, "order", 1) == key(0, "order", 2)
     False
     """
+    if "/" in purpose:
+        raise ValueError(f"purpose: got {purpose!r}, expected a word without '/'")
     name = "/".join([str(seed), purpose, *map(str, counters)])
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

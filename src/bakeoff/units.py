@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from bakeoff.errors import ConfigError
@@ -19,9 +20,9 @@ _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
 _LENGTH_UNITS: dict[str, tuple[LengthUnit, float]] = {
     "ep": ("epochs", 1), "epoch": ("epochs", 1), "epochs": ("epochs", 1),
     "st": ("steps", 1), "step": ("steps", 1), "steps": ("steps", 1),
-    "s": ("seconds", 1), "sec": ("seconds", 1), "seconds": ("seconds", 1),
-    "m": ("seconds", 60), "min": ("seconds", 60), "minutes": ("seconds", 60),
-    "h": ("seconds", 3600), "hours": ("seconds", 3600),
+    "s": ("seconds", 1), "sec": ("seconds", 1), "second": ("seconds", 1), "seconds": ("seconds", 1),
+    "m": ("seconds", 60), "min": ("seconds", 60), "minute": ("seconds", 60), "minutes": ("seconds", 60),
+    "h": ("seconds", 3600), "hour": ("seconds", 3600), "hours": ("seconds", 3600),
 }  # fmt: skip
 
 
@@ -52,11 +53,19 @@ class Length:
 
     def __str__(self) -> str:
         short = {"epochs": "ep", "steps": "st", "seconds": "s"}[self.unit]
-        return f"{self.amount:g}{short}"
+        # All digits and no exponent, so that `parse_length` reads back the same length.
+        digits = f"{Decimal(repr(float(self.amount))):f}"
+        return f"{digits.removesuffix('.0')}{short}"
 
 
 def parse_length(text: str) -> Length:
     """Read a length of training such as ``30ep``, ``1200st``, ``90s``, ``10m`` or ``1.5h``.
+
+    Args:
+        text: A number above 0 and a unit.
+
+    Returns:
+        The length; minutes and hours become seconds.
 
     Raises:
         ConfigError: The text is no number with one of these units.
@@ -66,7 +75,7 @@ def parse_length(text: str) -> Length:
     """
     match = _LENGTH.fullmatch(text)
     if not match or match[2] not in _LENGTH_UNITS:
-        raise ConfigError(f"length: got '{text}', expected a form like 30ep, 1200st, 90s, 10m or 2h")
+        raise ConfigError(f"length: got {text!r}, expected a form like 30ep, 1200st, 90s, 10m or 2h")
     unit, factor = _LENGTH_UNITS[match[2]]
     return Length(float(match[1]) * factor, unit)
 
@@ -96,7 +105,7 @@ def format_bytes(count: float) -> str:
     ('1.4 GB', '512 B')
     """
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:  # rounds to less than 1000
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"

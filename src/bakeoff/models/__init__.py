@@ -1,1 +1,7 @@
-"""placeholder"""
+"""Networks: what can be trained, how it is built, what it holds. Nothing here trains.
+
+- `keras_layers`: the layers of Keras, in torch, so that weights can be exchanged.
+- `cnn`: the five networks of the original study, as plans. `catalog`: every network by
+  name, or the user's own file. `summary`: a layer table of any of them.
+- `modes`: evaluation mode and back.
+"""

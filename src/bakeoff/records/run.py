@@ -5,13 +5,13 @@
         predictions.npz     per image: label, loss, the five best classes
         probabilities.npz   per image: all classes (float32); not needed by the report
         weights.safetensors the trained weights
+        test_readings.json  when the test images were read; written before they are
         checkpoint.pt       only while the run is unfinished
         tensorboard/        events for TensorBoard
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import asdict, dataclass, field, fields
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bakeoff.errors import StudyError
-from bakeoff.records.atomic import write_json, writing
+from bakeoff.records.atomic import read_arrays, read_json, write_json, writing
 
 SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
 
@@ -83,7 +83,10 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Per-image predictions of one split, in the order of the task's index set. N images, T = min(5, classes)."""
+    """Per-image predictions of one split, in the order of the task's index set.
+
+    N images, T = min(5, classes).
+    """
 
     index_N: np.ndarray  # int32, into the task's images
     label_N: np.ndarray  # int16
@@ -98,9 +101,6 @@ class Predictions:
         return correct
 
 
-_SPLITS = ("validation", "test")
-
-
 class RunFolder:
     """The folder of one run: reading, and atomic writing."""
 
@@ -113,19 +113,20 @@ class RunFolder:
     weights_path = property(lambda self: self.path / "weights.safetensors")
     checkpoint_path = property(lambda self: self.path / "checkpoint.pt")
     tensorboard_path = property(lambda self: self.path / "tensorboard")
+    test_readings_path = property(lambda self: self.path / "test_readings.json")
 
     def read(self) -> RunRecord | None:
-        """Return the record, or None when the run has not ended yet.
+        """Read the record back; fields that a newer version added are passed over.
+
+        Returns:
+            The record, or None when the run has not ended yet.
 
         Raises:
             StudyError: The file is there but is not a record.
         """
-        try:
-            values = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        values = read_json(self.record_path, "a run's record", dict)
+        if values is None:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise StudyError(f"{self.record_path} is not a run's record: {error}") from None
         known = {f.name for f in fields(RunRecord)}
         try:
             return RunRecord(**{name: value for name, value in values.items() if name in known})
@@ -134,7 +135,7 @@ class RunFolder:
 
     def write(self, record: RunRecord) -> None:
         """Write the record last, when all else is in place: it marks the run as ended."""
-        write_json(self.record_path, _without_nan(asdict(record)))
+        write_json(self.record_path, asdict(record))
 
     def write_predictions(self, by_split: dict[str, Predictions]) -> None:
         """Write the per-image predictions of the validation and test images."""
@@ -147,31 +148,42 @@ class RunFolder:
             np.savez_compressed(file, **arrays)
 
     def read_predictions(self, split: Literal["validation", "test"] = "test") -> Predictions | None:
-        """Return the per-image predictions of a split, or None when there are none."""
-        try:
-            with np.load(self.predictions_path, allow_pickle=False) as arrays:
-                if f"{split}_index" not in arrays:
-                    return None
-                names = {f.name: f"{split}_{f.name.split('_')[0]}" for f in fields(Predictions)}
-                return Predictions(**{name: arrays[key] for name, key in names.items()})
-        except FileNotFoundError:
+        """Read per-image predictions back.
+
+        Args:
+            split: Of which images.
+
+        Returns:
+            The predictions, or None when there are none of that split.
+
+        Raises:
+            StudyError: The file is there but does not hold predictions.
+        """
+        arrays = read_arrays(self.predictions_path, "predictions")
+        if arrays is None or f"{split}_index" not in arrays:
             return None
+        names = {f.name: f"{split}_{f.name.split('_')[0]}" for f in fields(Predictions)}
+        missing = [key for key in names.values() if key not in arrays]
+        if missing:
+            raise StudyError(f"{self.predictions_path} does not hold predictions: {missing[0]} is missing")
+        return Predictions(**{name: arrays[key] for name, key in names.items()})
+
+    def test_readings(self) -> list[dict[str, str]]:
+        """Return every reading of the test images so far, interrupted ones included."""
+        return read_json(self.test_readings_path, "a list of readings of the test images", list) or []
+
+    def note_test_reading(self, reading: dict[str, str]) -> None:
+        """Note that the test images are about to be read: when, why, how many."""
+        write_json(self.test_readings_path, [*self.test_readings(), reading])
 
     def clear_unfinished(self) -> None:
-        """Remove what only an unfinished run needs."""
+        """Remove what only an unfinished run needs, and what a killed process was writing."""
         self.checkpoint_path.unlink(missing_ok=True)
+        for partial in self.path.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove a run that no longer belongs to the study's plan."""
+        # The record first: killed in the middle of this, the run must not look finished.
+        self.record_path.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace numbers that JSON cannot hold by None; a diverged run has them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value

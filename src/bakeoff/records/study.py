@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bakeoff.errors import StudyError
-from bakeoff.records.atomic import write_json, writing
+from bakeoff.records.atomic import read_arrays, read_json, write_json, writing
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -60,18 +59,16 @@ class StudyFolder:
         return RunFolder(self.path / "runs" / slug(task) / slug(candidate) / f"seed-{seed}")
 
     def read_lock(self) -> dict[str, Any] | None:
-        """Return the lock, or None for a folder that holds no study.
+        """Read the lock back.
+
+        Returns:
+            Its values, or None for a folder that holds no study.
 
         Raises:
             StudyError: The file is there but is not a lock.
         """
-        try:
-            values = json.loads(self.lock_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise StudyError(f"{self.lock_path} is not a study's lock: {error}") from None
-        if not isinstance(values, dict) or "study" not in values:
+        values: dict[str, Any] | None = read_json(self.lock_path, "a study's lock", dict)
+        if values is not None and "study" not in values:
             raise StudyError(f"{self.lock_path} is not a study's lock: it names no study")
         return values
 
@@ -80,7 +77,10 @@ class StudyFolder:
         write_json(self.lock_path, values)
 
     def spec(self) -> StudySpec:
-        """Return the study that this folder holds.
+        """Read back the study that this folder holds.
+
+        Returns:
+            The study, checked again.
 
         Raises:
             StudyError: The folder holds no study.
@@ -95,13 +95,26 @@ class StudyFolder:
         write_json(self._task_path(record.name) / "task.json", asdict(record))
 
     def read_task(self, name: str) -> TaskRecord | None:
-        """Return what a task's images were, or None when it was never prepared."""
-        try:
-            values = json.loads((self._task_path(name) / "task.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """Read back what a task's images were.
+
+        Args:
+            name: The task's.
+
+        Returns:
+            The task's record, or None when it was never prepared.
+
+        Raises:
+            StudyError: The file is there but is not a task's record.
+        """
+        path = self._task_path(name) / "task.json"
+        values = read_json(path, "a task's record", dict)
+        if values is None:
             return None
         known = {f.name for f in fields(TaskRecord)}
-        return TaskRecord(**{key: value for key, value in values.items() if key in known})
+        try:
+            return TaskRecord(**{key: value for key, value in values.items() if key in known})
+        except TypeError as error:
+            raise StudyError(f"{path} is not a task's record: {error}") from None
 
     def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
         """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""
@@ -109,12 +122,25 @@ class StudyFolder:
             np.savez_compressed(file, index=index_N, images=images_NHWC)
 
     def read_examples(self, task: str) -> dict[int, np.ndarray]:
-        """Return small copies of images by their index; empty when none were kept."""
-        try:
-            with np.load(self._task_path(task) / "examples.npz", allow_pickle=False) as arrays:
-                return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
-        except FileNotFoundError:
+        """Read back small copies of images.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            Images (uint8, HWC) by their index; empty when none were kept.
+
+        Raises:
+            StudyError: The file is there but does not hold images.
+        """
+        path = self._task_path(task) / "examples.npz"
+        arrays = read_arrays(path, "images")
+        if arrays is None:
             return {}
+        try:
+            return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
+        except (KeyError, ValueError) as error:
+            raise StudyError(f"{path} does not hold images: {error}") from None
 
     def records(self, spec: StudySpec | None = None) -> Iterator[RunRecord]:
         """Yield the records of the study's runs that have ended, in the study's order."""

@@ -7,18 +7,36 @@ accepted.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bakeoff.errors import ConfigError, nearest
 
 
 class Setting(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
+    """A frozen group of settings that refuses keys it does not know.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    Types are strict: otherwise `batch_size = true` trains with batches of one.
+    Tuples alone are not (`strict=False`), because TOML and JSON know only lists.
+    """
 
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+
+def _printable(name: str) -> str:
+    # Names become folders: '..' or a line break would do harm there.
+    if name != name.strip() or not name.isprintable() or "/" in name or not any(map(str.isalnum, name)):
+        raise ValueError(
+            f"name: got {name!r}, expected printable text with a letter or digit, without '/' or outer spaces"
+        )
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
 
 _PHRASES = {
     "missing": "is missing, expected a value",
@@ -37,30 +55,30 @@ _PHRASES = {
     "model_type": "expected a table",
     "model_attributes_type": "expected a table",
 }
+_BOUNDS = {
+    "greater_than": ("a number above", "gt"),
+    "greater_than_equal": ("a number of at least", "ge"),
+    "less_than": ("a number below", "lt"),
+    "less_than_equal": ("a number of at most", "le"),
+    "too_short": ("a list with a length of at least", "min_length"),
+    "too_long": ("a list with a length of at most", "max_length"),
+    "string_too_short": ("a text with a length of at least", "min_length"),
+    "string_too_long": ("a text with a length of at most", "max_length"),
+}
 
 
-def _expectation(error: dict[str, Any]) -> str:
+def _expectation(error: Mapping[str, Any]) -> str:
     """Say in words what one pydantic error accepts."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _PHRASES:
         return _PHRASES[kind]
-    bounds = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "at least"),
-              "less_than": ("lt", "below"), "less_than_equal": ("le", "at most")}  # fmt: skip
-    if kind in bounds:
-        name, word = bounds[kind]
-        return f"expected a number of {word} {context[name]}" if "equal" in kind else (
-            f"expected a number {word} {context[name]}"
-        )  # fmt: skip
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"expected {words} {context[bound]:g}"
     if kind == "literal_error":
         return f"expected {context['expected']}"
-    if kind in {"too_short", "string_too_short"}:
-        return f"expected at least {context['min_length']}"
-    if kind == "too_long":
-        return f"expected at most {context['max_length']}"
-    if kind == "string_pattern_mismatch":
-        return f"expected a text like {context['pattern']}"
     if kind == "value_error":
-        return str(context.get("error", error["msg"]))
+        return str(context["error"])
     return str(error["msg"])
 
 
@@ -70,6 +88,7 @@ def _place(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             text += f"[{part + 1}]"
+        # pydantic also names the branches of unions and its own wrappers.
         elif "[" not in part and not part.startswith(("function-", "tagged-", "constrained-")):
             text += f".{part}" if text else part
     return text
@@ -100,6 +119,16 @@ def _model_in(annotation: Any) -> Any:
     return None
 
 
+def _shown(came: object) -> str:
+    """Write what came, on one line and not at length."""
+    if isinstance(came, Mapping):
+        return "a table"
+    if isinstance(came, list | tuple):
+        return "a list" if came else "an empty list"
+    text = repr(came)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def one_line(error: ValidationError, model: type[BaseModel], where: str, prefix: str = "") -> ConfigError:
     """Turn a validation error into the one line that the user reads.
 
@@ -108,20 +137,22 @@ def one_line(error: ValidationError, model: type[BaseModel], where: str, prefix:
         model: The class that was validated; unknown keys are compared with its own.
         where: The file or flag that the values came from.
         prefix: A path in front of the location, such as ``"recipe"``.
+
+    Returns:
+        The error to raise.
     """
     # A list whose items failed is also reported as too short: the items say more.
     first = min(error.errors(), key=lambda e: (e["type"] == "too_short", e["type"] == "missing"))
-    location = first["loc"]
+    location, kind = first["loc"], first["type"]
+    if kind == "extra_forbidden":
+        unknown = str(location[-1])
+        shown = unknown if unknown.isprintable() else repr(unknown)
+        place = ".".join(part for part in (prefix, _place(location[:-1]), shown) if part)
+        return ConfigError(f"{place}: unknown key{nearest(unknown, _fields_at(model, location))} ({where})")
     place = ".".join(part for part in (prefix, _place(location)) if part)
-    if first["type"] == "extra_forbidden":
-        hint = nearest(str(location[-1]), _fields_at(model, location))
-        return ConfigError(f"{place}: unknown key{hint} ({where})")
     expected = _expectation(dict(first))
-    if first["type"] == "missing":
-        return ConfigError(f"{place}: {expected} ({where})")
-    came = first["input"]
-    shown = repr(came) if not isinstance(came, dict | list | tuple) else type(came).__name__
-    if first["type"] == "value_error":
-        expected = expected.removeprefix(f"{location[-1]}: ") if location else expected
-        return ConfigError(f"{place}: {expected} ({where})" if place else f"{expected} ({where})")
-    return ConfigError(f"{place}: got {shown}, {expected} ({where})")
+    if kind == "value_error" and location:
+        expected = expected.removeprefix(f"{location[-1]}: ")
+    elif kind not in {"missing", "value_error"}:
+        expected = f"got {_shown(first['input'])}, {expected}"
+    return ConfigError(f"{place}: {expected} ({where})" if place else f"{expected} ({where})")

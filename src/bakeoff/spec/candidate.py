@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from bakeoff.spec.base import Setting
+from bakeoff.spec.base import Name, Setting
 
 
 class Published(Setting):
@@ -14,26 +14,20 @@ class Published(Setting):
 
     loss: float | None = None  # test cross-entropy, nats
     accuracy: float | None = Field(default=None, ge=0, le=1)  # test, a fraction
-    validation_accuracy: tuple[float, ...] = ()  # by epoch
-    validation_loss: tuple[float, ...] = ()  # by epoch
-    training_accuracy: tuple[float, ...] = ()  # by epoch
+    validation_accuracy: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
+    validation_loss: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
+    training_accuracy: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
     note: str = ""
 
 
 class CandidateSpec(Setting):
     """One approach to one task (or to every task, when `task` is not given)."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: Name
     task: str | None = None  # the name of a task; None enters it in all of them
     model: str = Field(min_length=1)  # a registered name, or the user's own "my_net.py:build"
-    input_size: int | None = Field(default=None, ge=4)  # pixels; resized on the device, the images stay the task's
+    # Pixels; resized on the device, the images stay the task's.
+    input_size: int | None = Field(default=None, ge=4)
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the task's recipe
     published: Published | None = None
     note: str = ""
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, name: str) -> str:
-        if name != name.strip() or not name.isprintable() or "/" in name:
-            raise ValueError(f"name: got {name!r}, expected printable text without '/' or outer spaces")
-        return name

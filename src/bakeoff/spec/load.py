@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -28,6 +29,9 @@ def study_from_dict(values: Mapping[str, Any], where: str) -> StudySpec:
         values: The file's tables.
         where: The file's name, for messages.
 
+    Returns:
+        The study.
+
     Raises:
         ConfigError: A key is unknown, missing or refused.
     """
@@ -35,10 +39,15 @@ def study_from_dict(values: Mapping[str, Any], where: str) -> StudySpec:
         return StudySpec.model_validate(values)
     except ValidationError as error:
         raise one_line(error, StudySpec, where) from None
+    except ConfigError as error:  # from an override: it names the task or candidate, not yet the file
+        raise ConfigError(f"{str(error).removesuffix(')')}, {where})") from None
 
 
 def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
     """Read a study.
+
+    Args:
+        name_or_path: A file, or the name of a shipped study; a file of that name comes first.
 
     Returns:
         The study, and the folder that relative paths in it refer to; None for a
@@ -49,20 +58,20 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
         UnknownNameError: There is neither such a file nor such a shipped study.
     """
     text = str(name_or_path)
-    path = Path(name_or_path).expanduser()
-    if path.suffix == ".toml" or path.is_file():
+    path = Path(os.path.expanduser(text))  # Path.expanduser raises for an unknown user
+    if path.suffix == ".toml" or os.path.isfile(path):  # Path.is_file raises for a name too long
         return _parse(_read(path), path.name), path.resolve().parent
     if text in shipped_studies():
         file = resources.files("bakeoff.spec") / "shipped" / f"{text}.toml"
         return _parse(file.read_text(encoding="utf-8"), f"{text}.toml"), None
     raise UnknownNameError(
-        f"study: got '{text}', expected a TOML file or a shipped study{nearest(text, shipped_studies())}"
+        f"study: got {text!r}, expected a TOML file or a shipped study{nearest(text, shipped_studies())}"
     )
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows' Notepad puts a mark in front
     except FileNotFoundError:
         raise ConfigError(f"study: no file {path}") from None
     except UnicodeDecodeError:

@@ -18,18 +18,18 @@ from bakeoff.units import Length, parse_length
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-def _length(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return parse_length(value)
-        except ConfigError as error:
-            raise ValueError(str(error).removeprefix("length: ")) from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"got {value}, expected a text with a unit like '30ep', '1200st' or '10m'")
-    return value
+def _time(value: object) -> Length:
+    try:
+        length = parse_length(value) if isinstance(value, str) else value
+    except ConfigError:
+        length = None
+    if not isinstance(length, Length) or length.unit != "seconds":
+        shown = str(value) if isinstance(value, Length) else value
+        raise ValueError(f"got {shown!r}, expected a time above 0 such as '90s', '10m' or '1.5h'")
+    return length
 
 
-LengthText = Annotated[Length, BeforeValidator(_length), PlainSerializer(str, return_type=str)]
+TimeText = Annotated[Length, BeforeValidator(_time), PlainSerializer(str, return_type=str)]
 
 
 class Optimizer(Setting):
@@ -39,7 +39,7 @@ class Optimizer(Setting):
     lr: float = Field(default=1e-3, gt=0)  # peak; applies to this batch size, never rescaled
     weight_decay: float = Field(default=0.0, ge=0)  # not on norms and biases
     momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd and muon, Nesterov's form
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adam and adamw
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)  # adam and adamw
     eps: float = Field(default=1e-7, gt=0)  # adam and adamw; Keras's default
 
 
@@ -75,7 +75,7 @@ class Recipe(Setting):
     # Length
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, ge=1)  # optimizer steps
-    time: LengthText | None = None  # wall clock of training, evaluation not counted, such as "10m"
+    time: TimeText | None = None  # wall clock of training, evaluation not counted, such as "10m"
     # Steps
     batch_size: int = Field(default=64, ge=1)
     optimizer: Optimizer = Optimizer()
@@ -100,11 +100,9 @@ class Recipe(Setting):
     def _check(self) -> Recipe:
         given = [name for name in ("epochs", "steps", "time") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"recipe: got {' and '.join(given)}, expected one of epochs, steps, time")
-        if self.time is not None and self.time.unit != "seconds":
-            raise ValueError(f"time: got '{self.time}', expected a time such as '90s' or '10m'")
+            raise ValueError(f"got {' and '.join(given)}, expected one of epochs, steps, time")
         if self.class_weights == "balanced" and self.sampler == "balanced":
-            raise ValueError("class_weights and sampler: both are 'balanced', expected at most one")
+            raise ValueError("got 'balanced' for class_weights and for sampler, expected at most one of them")
         return self
 
     @property
@@ -123,6 +121,13 @@ class Recipe(Setting):
         another optimizer starts from that optimizer's own defaults. Giving a
         length in one unit drops the length in any other.
 
+        Args:
+            override: Keys of a recipe, as in the file.
+            where: Whose keys they are, for messages.
+
+        Returns:
+            The recipe that results.
+
         Raises:
             ConfigError: A key is unknown or a value is refused.
         """
@@ -132,8 +137,7 @@ class Recipe(Setting):
                 values.pop(name, None)
         for name, value in override.items():
             old = values.get(name)
-            renamed = isinstance(value, Mapping) and value.get("name", None) not in (None, (old or {}).get("name"))
-            if isinstance(value, Mapping) and isinstance(old, dict) and not renamed:
+            if isinstance(old, dict) and isinstance(value, Mapping) and not self._renames(name, value):
                 values[name] = {**old, **value}
             else:
                 values[name] = value
@@ -141,3 +145,7 @@ class Recipe(Setting):
             return Recipe.model_validate(values)
         except ValidationError as error:
             raise one_line(error, Recipe, where, prefix="recipe") from None
+
+    def _renames(self, name: str, table: Mapping[str, Any]) -> bool:
+        """Tell whether a table asks for another optimizer, not for other settings of this one."""
+        return name == "optimizer" and table.get("name", self.optimizer.name) != self.optimizer.name

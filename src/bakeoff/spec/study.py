@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from bakeoff.errors import nearest
-from bakeoff.spec.base import Setting
+from bakeoff.spec.base import Name, Setting
 from bakeoff.spec.candidate import CandidateSpec
 from bakeoff.spec.recipe import Recipe
 from bakeoff.spec.task import TaskSpec
 
 
 def slug(name: str) -> str:
-    """Turn a name into a folder name.
+    """Turn a name into a folder name; letters of any script stay.
 
     >>> slug("5 classes"), slug("Transfer 1 (output)")
     ('5-classes', 'transfer-1-output')
     """
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"[\W_]+", "-", folded).strip("-") or "unnamed"
 
 
 class StudySpec(Setting):
     """Tasks, candidates, seeds and the recipe they share."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: Name
     title: str = ""
     description: str = ""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     recipe: Recipe = Recipe()
-    tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1)
-    candidates: tuple[CandidateSpec, ...] = Field(alias="candidate", min_length=1)
+    tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1, strict=False)
+    candidates: tuple[CandidateSpec, ...] = Field(alias="candidate", min_length=1, strict=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:
@@ -43,7 +45,7 @@ class StudySpec(Setting):
         for index, candidate in enumerate(self.candidates, start=1):
             if candidate.task is not None and candidate.task not in task_names:
                 raise ValueError(
-                    f"candidate[{index}].task: no task named '{candidate.task}'"
+                    f"candidate[{index}].task: no task named {candidate.task!r}"
                     f"{nearest(candidate.task, task_names)}"
                 )
         for task in self.tasks:
@@ -78,6 +80,8 @@ def _refuse_twins(kind: str, names: list[str]) -> None:
     """Refuse two names that would share a folder."""
     seen: dict[str, str] = {}
     for name in names:
-        if slug(name) in seen:
-            raise ValueError(f"{kind}: the names '{seen[slug(name)]}' and '{name}' are too alike, both are '{slug(name)}'")
-        seen[slug(name)] = name
+        folder = slug(name)
+        if folder in seen:
+            both = f"'{seen[folder]}' and '{name}'"
+            raise ValueError(f"{kind}: the names {both} are too alike, both become the folder '{folder}'")
+        seen[folder] = name

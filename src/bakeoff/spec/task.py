@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from bakeoff.spec.base import Setting
-from bakeoff.spec.candidate import CandidateSpec
+from bakeoff.spec.base import Name, Setting
 
 
 class TaskSpec(Setting):
     """What is classified, and how its images are cut, sized and split."""
 
-    name: str = Field(min_length=1, max_length=80)
+    name: Name
     # Images
     data: str = Field(min_length=1)  # a source's name ("tiny-imagenet", "digits") or a path
-    classes: int | tuple[str, ...] | None = None  # the first n in sorted order, or names; None is all
+    # The first n in sorted order, or names; None is all.
+    classes: int | Annotated[tuple[str, ...], Field(strict=False)] | None = None
     image_size: int = Field(default=64, ge=4, le=1024)  # pixels, both sides
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image that is not square is made so
     # Split
@@ -27,6 +27,16 @@ class TaskSpec(Setting):
     control: Literal["recipe", "budget"] = "recipe"
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the study's recipe
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _count_or_names(cls, value: object) -> object:
+        # Said here, because pydantic would report each branch of the union by itself.
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        names = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+        if value is None or whole or names:
+            return value
+        raise ValueError(f"classes: got {value!r}, expected a whole number or a list of names")
+
     @field_validator("classes")
     @classmethod
     def _some_classes(cls, value: int | tuple[str, ...] | None) -> int | tuple[str, ...] | None:
@@ -36,8 +46,3 @@ class TaskSpec(Setting):
         if isinstance(value, tuple) and len(set(value)) < len(value):
             raise ValueError("classes: a name is given twice")
         return value
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, name: str) -> str:
-        return CandidateSpec._printable(name)

@@ -1,1 +1,24 @@
-"""placeholder"""
+"""A study from its file to its records: plan, run, resume, and what it will cost.
+
+- `selection`: which tasks, candidates and seeds a command asks for. `plan`: the jobs,
+  each with its identity. `lock`: what a folder has promised to hold constant.
+- `runner`: prepares, trains what is missing, writes results. `progress`: what a
+  listener hears. `estimate`: time, memory and disk, by timing a few steps.
+- `examples`: small copies of the images that the report shows.
+"""
+
+from bakeoff.study.estimate import Estimate, estimate_study
+from bakeoff.study.progress import Quiet, StudyListener
+from bakeoff.study.runner import DataOptions, StudyOutcome, run_study
+from bakeoff.study.selection import Selection
+
+__all__ = [
+    "DataOptions",
+    "Estimate",
+    "Quiet",
+    "Selection",
+    "StudyListener",
+    "StudyOutcome",
+    "estimate_study",
+    "run_study",
+]

@@ -1,1 +1,10 @@
-"""placeholder"""
+"""One run: from a plan and prepared images to a record.
+
+- `machine`: device, threads and precision, resolved once. `allocator`: memory that is
+  handed out twice.
+- `classifier`: preprocessing and network as one module. `objective`: the loss.
+  `optimizers`, `schedules`: how the weights move. `averaging`: their running mean.
+- `state`: everything a checkpoint carries. `loop`: the training itself.
+- `evaluate`: predictions of a split, and the one reading of the test images.
+- `events`: TensorBoard. `job`, `run`: what one run is asked for, and the whole of it.
+"""

@@ -1,0 +1,351 @@
+"""A study at work, drawn in the terminal: what is done, what runs, what is left.
+
+On a terminal one table is redrawn in place; in a pipe or a log file the same news are
+plain lines. A first Ctrl-C ends the current step, writes a checkpoint and stops; a second
+one stops at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bakeoff import api
+from bakeoff.data.prepare import TaskData
+from bakeoff.records import RunRecord
+from bakeoff.report.terminal import render_study
+from bakeoff.study import Estimate
+from bakeoff.study.progress import PlannedRun
+from bakeoff.training.job import Job
+from bakeoff.training.loop import Step, Stopped
+from bakeoff.units import format_bytes, format_seconds
+
+LOOK_SECONDS = 0.5  # between two looks at the loss: a look makes a GPU wait
+SHOWN = 16  # rows of the table, at most
+
+
+def run_live(study: str, arguments: dict[str, Any]) -> int:
+    """Run a study with its progress on the terminal.
+
+    Returns:
+        0, 1 when a run failed, or 130 when the user stopped it.
+    """
+    console = Console()
+    screen = Screen(console)
+    try:
+        with screen:
+            result = api.run(study, listener=screen, report=False, **arguments)
+    except (Stopped, KeyboardInterrupt):
+        console.print("Stopped; everything so far is kept. The same command continues.")
+        return 130
+    path = result.report()
+    for part in render_study(result.folder):
+        console.print(part)
+    console.print(Text.assemble("Report: ", (str(path), "bold")))
+    return 1 if screen.failed else 0
+
+
+def prepare_only(study: str, arguments: dict[str, Any]) -> int:
+    """Print what a study would cost, and stop."""
+    console = Console()
+    screen = Screen(console)
+    with screen:
+        estimate = api.estimate(study, listener=screen, **arguments)
+    console.print(estimate_table(estimate))
+    console.print(
+        f"In all about {format_seconds(estimate.seconds)} on {estimate.machine}, "
+        f"up to {format_bytes(estimate.memory_bytes)} of memory beside the mapped images, "
+        f"{format_bytes(estimate.disk_bytes)} for the study and {format_bytes(estimate.cache_bytes)} for its images."
+    )
+    console.print("Measured by timing a few steps of each network; nothing was trained.")
+    return 0
+
+
+def estimate_table(estimate: Estimate) -> Table:
+    """Arrange an estimate as a table."""
+    table = Table(title="Plan", title_justify="left", title_style="bold")
+    for name in ("task", "candidate"):
+        table.add_column(name)
+    for name in ("to run", "done", "parameters", "images/s", "time", "memory", "disk"):
+        table.add_column(name, justify="right")
+    for row in estimate.rows:
+        if row.problem:
+            table.add_row(row.task, row.candidate, str(row.runs), str(row.done), Text(row.problem, style="red"))
+            continue
+        if not row.runs:
+            table.add_row(row.task, row.candidate, "0", str(row.done), "", "", "done")
+            continue
+        table.add_row(
+            row.task, row.candidate, str(row.runs), str(row.done), f"{row.parameters:,}",
+            f"{row.images_per_second:.0f}", format_seconds(row.seconds), format_bytes(row.memory_bytes),
+            format_bytes(row.disk_bytes),
+        )  # fmt: skip
+    return table
+
+
+@dataclass
+class _Line:
+    """One run as it is shown."""
+
+    run: PlannedRun
+    state: str = "waiting"  # then running, and finished, diverged, failed or earlier
+    seconds: float = 0.0  # spent, by the clock on the wall
+    progress: float = 0.0
+    epoch: float = 0.0
+    images_per_second: float = 0.0
+    loss: float | None = None
+    accuracy: float | None = None  # validation; test when the run has ended
+    note: str = ""
+
+
+class Screen:
+    """Hears a study and draws it; a `StudyListener` and a context."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._lines: list[_Line] = []
+        self._preparing = ""
+        self._started = time.monotonic()
+        self._run_started = 0.0
+        self._first: tuple[float, float] | None = None  # progress and time at the first step heard
+        self._looked = 0.0
+        self._stop = False
+        self.failed = 0
+
+    # --- the context ---
+
+    def __enter__(self) -> Screen:
+        self._signals = _catching(self._interrupt)
+        self._signals.__enter__()
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+        self._signals.__exit__(*error)
+
+    def _interrupt(self) -> None:
+        self._stop = True
+        self._say("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
+
+    def _say(self, text: str) -> None:
+        """Print a line of news: above the table, or to the log."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    # --- what it hears ---
+
+    def on_prepare(self, task: str, phase: str, done: int, total: int) -> None:
+        """Show how far the images are read."""
+        self._preparing = f"{task}: {phase} {done:,} of {total:,}"
+        if self._stop:
+            raise KeyboardInterrupt
+
+    def on_data(self, task: str, data: TaskData) -> None:
+        """Say what the images are."""
+        self._preparing = ""
+        counts = f"{len(data.train):,} train, {len(data.validation):,} validation, {len(data.test):,} test"
+        how = "from the cache" if data.cached else f"prepared in {format_seconds(data.seconds)}"
+        self._say(f"{task}: {len(data.class_ids)} classes, {counts} images ({how})")
+        if data.unreadable:
+            self._say(f"{task}: {len(data.unreadable)} unreadable images are left out for every candidate")
+
+    def on_plan(self, runs: Sequence[PlannedRun]) -> None:
+        """Lay out the table."""
+        self._lines = [_Line(run) for run in runs]
+        for line in self._lines:
+            if line.run.record is not None:
+                self._close(line, line.run.record, earlier=True)
+        done = sum(run.record is not None for run in runs)
+        self._say(f"{len(runs)} runs, {done} of them done before" if done else f"{len(runs)} runs")
+
+    def on_run_start(self, job: Job) -> None:
+        """Mark a run as running."""
+        line = self._line(job)
+        line.state = "running"
+        self._run_started, self._first = time.monotonic(), None
+        if self._live is None:
+            self._say(f"{job.name}: starts ({job.precision}; {job.precision_reason})")
+
+    def on_step(self, job: Job, step: Step) -> bool:
+        """Keep the figures of a step."""
+        now = time.monotonic()
+        line = self._line(job)
+        line.progress, line.seconds = step.progress, now - self._run_started
+        if self._first is None:
+            self._first = (step.progress, now)
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            line.loss = float(step.loss)
+            line.epoch = step.images_seen / len(job.data.train)
+            line.images_per_second = step.images_seen / step.seconds
+        return self._stop
+
+    def on_epoch(self, job: Job, row: dict[str, float]) -> None:
+        """Keep the figures of an epoch."""
+        line = self._line(job)
+        line.epoch, line.loss = row["epoch"], row["train_loss"]
+        line.accuracy, line.images_per_second = row["validation_accuracy"], row["images_per_second"]
+        if self._live is None:
+            self._say(
+                f"{job.name}: epoch {row['epoch']:.3g}, loss {row['train_loss']:.4f}, "
+                f"validation accuracy {row['validation_accuracy']:.4f}, {row['images_per_second']:.0f} images/s, "
+                f"{format_seconds(self._left(line))} left, {format_seconds(self._left_in_all())} for the study"
+            )
+
+    def on_evaluation(self, job: Job, split: str, done: int, total: int) -> None:
+        """Show the final evaluation, which may be left at any time: training is over."""
+        self._line(job).note = f"{split} {done:,}/{total:,}" if done < total else ""
+        if self._stop and split == "test":
+            raise Stopped
+
+    def on_run_end(self, job: Job, record: RunRecord) -> None:
+        """Close a run's line."""
+        line = self._line(job)
+        self._close(line, record, earlier=False)
+        if self._live is None or record.status != "finished":
+            told = f"test accuracy {record.metric('test_accuracy'):.4f}" if record.metrics else record.reason
+            self._say(f"{job.name}: {record.status}, {told}, {format_seconds(record.total_seconds)}")
+
+    def _close(self, line: _Line, record: RunRecord, *, earlier: bool) -> None:
+        line.state = "earlier" if earlier else record.status
+        line.seconds, line.progress, line.epoch = record.total_seconds, 1.0, record.epochs
+        line.images_per_second = record.images_per_second
+        line.loss = record.metrics.get("test_loss")
+        line.accuracy = record.metrics.get("test_accuracy")
+        line.note = record.reason or ""
+        self.failed += record.status == "failed"
+
+    def _line(self, job: Job) -> _Line:
+        return next(line for line in self._lines if line.run.job is job)
+
+    # --- how long it will take ---
+
+    def _left(self, line: _Line) -> float:
+        """Seconds until the running run ends, by its own pace."""
+        if self._first is None or line.progress <= self._first[0]:
+            return float("nan")
+        pace = (time.monotonic() - self._first[1]) / (line.progress - self._first[0])
+        return (1 - line.progress) * pace
+
+    def _left_in_all(self) -> float:
+        """Seconds until the study ends: paces of the same candidate, or else of all work so far."""
+        total = 0.0
+        for line in self._lines:
+            if line.state == "running":
+                total += self._left(line)
+            elif line.state == "waiting":
+                total += self._expected(line)
+        return total
+
+    def _expected(self, line: _Line) -> float:
+        if line.run.seconds is not None:
+            return line.run.seconds
+        seen = [other for other in self._lines if other.progress > 0.05 and other.run.multiplications]
+        name = line.run.job.candidate.name
+        same = [other for other in seen if other.run.job.candidate.name == name]
+        work = sum(other.run.multiplications * other.progress for other in same or seen)
+        spent = sum(other.seconds for other in same or seen)
+        return line.run.multiplications * spent / work if work else float("nan")
+
+    # --- how it looks ---
+
+    def _draw(self) -> RenderableType:
+        if not self._lines:
+            return Text(self._preparing or "Preparing the images ...", style="dim")
+        return Group(self._table(), self._bar())
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("", width=1)
+        table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
+        for name in ("epoch", "images/s", "loss", "accuracy", "time"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for line in self._window():
+            table.add_row(*_cells(line, self._left(line)))
+        return table
+
+    def _window(self) -> list[_Line]:
+        """Choose the rows around the running one, when there are more than fit."""
+        running = next((i for i, line in enumerate(self._lines) if line.state == "running"), len(self._lines) - 1)
+        room = max(4, min(SHOWN, self._console.height - 6))
+        first = min(max(0, running - room // 2), max(0, len(self._lines) - room))
+        return self._lines[first : first + room]
+
+    def _bar(self) -> Table:
+        weights = [line.run.multiplications or 1.0 for line in self._lines]
+        shares = [line.progress * weight for line, weight in zip(self._lines, weights, strict=True)]
+        ended = sum(line.state not in ("waiting", "running") for line in self._lines)
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            f"{ended} of {len(self._lines)} runs",
+            ProgressBar(total=sum(weights), completed=sum(shares), width=30),
+            f"{format_seconds(time.monotonic() - self._started)} so far, {format_seconds(self._left_in_all())} left",
+        )
+        return bar
+
+
+_MARKS = {
+    "waiting": ("·", "dim"), "running": ("▸", "bold cyan"), "finished": ("✓", "green"),
+    "earlier": ("✓", "dim green"), "diverged": ("!", "yellow"), "failed": ("✗", "red"),
+}  # fmt: skip
+
+
+def _cells(line: _Line, left: float) -> list[RenderableType]:
+    job = line.run.job
+    mark, style = _MARKS[line.state]
+    name = Text.assemble((f"{job.task.name} / ", "dim"), job.candidate.name, (f" / seed {job.seed}", "dim"))
+    if line.note:
+        name.append(f"  {line.note}", style="yellow")
+    if line.state == "waiting":
+        return [Text(mark, style), name, "", "", "", "", ""]
+    length = job.recipe.length
+    total = f"/{length.amount:g}" if length.unit == "epochs" else ""
+    when = f"{format_seconds(left)} left" if line.state == "running" else format_seconds(line.seconds)
+    return [
+        Text(mark, style),
+        name,
+        f"{line.epoch:.1f}{total}",
+        f"{line.images_per_second:.0f}" if line.images_per_second else "",
+        "" if line.loss is None else f"{line.loss:.3f}",
+        "" if line.accuracy is None else f"{100 * line.accuracy:.1f} %",
+        when,
+    ]
+
+
+@contextmanager
+def _catching(stop: Any) -> Iterator[None]:
+    """Call `stop` at the first Ctrl-C or termination; the second one interrupts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def handle(kind: int, frame: FrameType | None) -> None:
+        for each in kinds:
+            signal.signal(each, signal.default_int_handler)
+        stop()
+
+    for kind in kinds:
+        signal.signal(kind, handle)
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

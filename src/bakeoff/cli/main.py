@@ -1,0 +1,69 @@
+"""The `bakeoff` command: its verbs, and the one place that turns errors into exit codes.
+
+Exit codes: 0 done; 1 done, but a run failed; 2 wrong input, with one line on the error
+stream; 130 stopped by the user, with everything kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from bakeoff.cli.models import models
+from bakeoff.cli.report import report
+from bakeoff.cli.run import run
+from bakeoff.errors import BakeoffError
+
+app = typer.Typer(
+    name="bakeoff",
+    help="Controlled image-classification studies: which classifier, how sure, at what cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("report")(report)
+app.command("models")(models)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"bakeoff {installed('bakeoff')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        code = app(standalone_mode=False)
+    except BakeoffError as error:
+        print(f"bakeoff: {error}", file=sys.stderr)
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        print(f"bakeoff: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("bakeoff: stopped at once; what was finished or saved is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(error: click.ClickException) -> str:
+    return " ".join(error.format_message().split()) + "; see bakeoff --help"
+
+
+if __name__ == "__main__":
+    main()

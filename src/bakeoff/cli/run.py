@@ -1,0 +1,62 @@
+"""`bakeoff run STUDY`: run or resume a study, then write its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from bakeoff.errors import ConfigError
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A shipped study (demo, classic) or a TOML file.")],
+    out: Annotated[Optional[Path], typer.Option(help="The study's folder.  [studies/<name>]")] = None,
+    data: Annotated[
+        Optional[list[str]], typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
+    ] = None,
+    task: Annotated[Optional[list[str]], typer.Option(help="Only this task; may be repeated.")] = None,
+    only: Annotated[Optional[list[str]], typer.Option(help="Only this candidate; may be repeated.")] = None,
+    seeds: Annotated[Optional[int], typer.Option(help="Only the first so many seeds.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Only this seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[Optional[int], typer.Option(help="On the processor.  [all cores]")] = None,
+    workers: Annotated[Optional[int], typer.Option(help="Processes that decode.  [all cores]")] = None,
+    on_corrupt: Annotated[
+        Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
+    ] = "stop",
+    download: Annotated[
+        bool, typer.Option(help="Fetch an official source that is nowhere found.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with its cost in time, memory and disk, and stop.")
+    ] = False,
+) -> int:
+    """Run or resume a study, and write its report.
+
+    A second run of the same command trains only what is missing; Ctrl-C keeps everything.
+    """
+    from bakeoff.cli.live import prepare_only, run_live
+
+    arguments = {
+        "out": out, "data": _data(data or []), "tasks": task or (), "only": only or (), "seeds": seeds,
+        "seed": seed, "device": device, "threads": threads, "workers": workers,
+        "on_corrupt": on_corrupt, "download": download,
+    }  # fmt: skip
+    return prepare_only(study, arguments) if dry_run else run_live(study, arguments)
+
+
+def _data(values: list[str]) -> str | dict[str, str] | None:
+    """Read ``--data``: one bare path, or any number of NAME=PATH."""
+    if not values:
+        return None
+    if len(values) == 1 and "=" not in values[0]:
+        return values[0]
+    found = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--data: got '{value}', expected NAME=PATH")
+        found[name] = path
+    return found

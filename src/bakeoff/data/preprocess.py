@@ -1,0 +1,70 @@
+"""From bytes to the numbers a network takes; part of the model, so that it ships with it.
+
+Shape letters: B images, N images of a task, H rows, W columns, C = 3 channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SAMPLE = 10_000  # images that channel statistics are taken from, evenly spaced, when there are more
+
+
+def channel_statistics(images_NHWC: np.ndarray, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure mean and standard deviation of each channel, on the scale of the bytes (0..255).
+
+    Args:
+        images_NHWC: All images of a task, uint8.
+        index: The training images among them. Of more than 10,000, as many are
+            used, evenly spaced.
+
+    Returns:
+        Three means and three standard deviations; a channel without any variation
+        gets the deviation 1.
+    """
+    if len(index) > SAMPLE:
+        index = index[np.linspace(0, len(index) - 1, SAMPLE).astype(np.int64)]
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for start in range(0, len(index), 1000):
+        chunk = images_NHWC[index[start : start + 1000]]
+        for channel in range(3):
+            counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    values = np.arange(256)
+    total = counts.sum(axis=1)
+    mean = (counts * values).sum(axis=1) / total
+    variance = (counts * values**2).sum(axis=1) / total - mean**2
+    deviation = np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0)), 1.0)
+    return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+class Preprocess(nn.Module):
+    """Turn bytes (B, H, W, 3) into normalized floats (B, 3, S, S) in channels-last memory.
+
+    Args:
+        mean: Of each channel, on the scale of the bytes.
+        std: Likewise.
+        input_size: Pixels of both sides that the network takes; images of another
+            size are resized on their device (bilinear, antialiased).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], input_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(std).reshape(1, -1, 1, 1))
+
+    def forward(self, images_BHWC: Tensor) -> Tensor:
+        """Normalize; accepts bytes, or floats on the same scale."""
+        # Images stored row by row with their channels last are channels-last memory as they are.
+        images_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
+        if images_BCHW.shape[-2:] != (self.input_size, self.input_size):
+            images_BCHW = F.interpolate(
+                images_BCHW, size=(self.input_size, self.input_size), mode="bilinear", antialias=True
+            )
+        return (images_BCHW - self.mean) * self.scale

@@ -1,0 +1,130 @@
+"""Who trains, who validates, who tests: drawn once per task, from the task's own seed.
+
+Each class is drawn from a stream of its own, over its images in the order of their
+names. So a class is cut alike in a task of five classes and in one of two hundred,
+alike from a folder and from an archive, and never by a run's seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff import rng
+from bakeoff.data.source import Split
+from bakeoff.errors import DataError
+from bakeoff.spec.digest import canonical_json
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Sorted positions of the images of each part; no image is in two of them."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+    def digest(self, keys: Sequence[str]) -> str:
+        """Identify the split by the names of the images in each part; SHA-256, hexadecimal."""
+        names = {
+            part: [keys[int(index)] for index in getattr(self, part)]
+            for part in ("train", "validation", "test")
+        }
+        return hashlib.sha256(canonical_json(names).encode()).hexdigest()
+
+
+def cut(
+    labels_N: NDArray[np.int64],
+    given: Sequence[Split | None],
+    class_ids: Sequence[str],
+    *,
+    test: float,
+    validation: float,
+    seed: int,
+) -> Parts:
+    """Split images that are in the order of their names.
+
+    A part that the source gives is used as it is; what is missing is cut from the
+    training images, stratified. A validation part never stands in for a missing test part.
+
+    Args:
+        labels_N: Class positions in ``[0, len(class_ids))``.
+        given: The source's own part of every image; None where it has none.
+        class_ids: The classes' names, for streams and messages.
+        test: Share of the images to test on, when the source gives no test part.
+        validation: Share of the remaining training images to validate on.
+        seed: The task's split seed.
+
+    Returns:
+        Positions; every class is in every part that was cut.
+
+    Raises:
+        DataError: A class has too few images to be in every part, or is tested without
+            being trained.
+    """
+    parts = np.array([part or "train" for part in given])
+    train = np.flatnonzero(parts == "train")
+    tested, validated = (np.flatnonzero(parts == part) for part in ("test", "validation"))
+    _refuse_untrained(labels_N, train, tested, "test", class_ids)
+    _refuse_untrained(labels_N, train, validated, "validation", class_ids)
+    wanted = [part for part, own in (("test", tested), ("validation", validated)) if not len(own)]
+    _refuse_small(labels_N[train], class_ids, wanted)
+    if not len(tested):
+        tested = _drawn(labels_N, train, class_ids, test, seed, "test")
+        train = np.setdiff1d(train, tested)
+    if not len(validated):
+        validated = _drawn(labels_N, train, class_ids, validation, seed, "validation")
+        train = np.setdiff1d(train, validated)
+    return Parts(*(np.sort(part).astype(np.int64) for part in (train, validated, tested)))
+
+
+def _drawn(
+    labels_N: NDArray[np.int64], pool: Indices, class_ids: Sequence[str], share: float, seed: int, part: Split
+) -> Indices:
+    """Draw a share of every class, at least one image and never all."""
+    drawn = []
+    for label, class_id in enumerate(class_ids):
+        members = pool[labels_N[pool] == label]
+        count = min(max(1, int(np.floor(share * len(members) + 0.5))), len(members) - 1)
+        order = _stream(seed, part, class_id).permutation(len(members))
+        drawn.append(members[order[:count]])
+    return np.concatenate(drawn)
+
+
+def _stream(seed: int, part: Split, class_id: str) -> np.random.Generator:
+    """Open the stream of one class: its name, hashed, is the stream's counter."""
+    counter = int.from_bytes(hashlib.sha256(class_id.encode(errors="surrogateescape")).digest()[:8], "big")
+    return rng.generator(seed, f"split-{part}", counter)
+
+
+def _refuse_small(labels_T: NDArray[np.int64], class_ids: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse a class that cannot have an image in training and in every part to be cut."""
+    counts_K = np.bincount(labels_T, minlength=len(class_ids))
+    needed = 1 + len(wanted)
+    small = np.flatnonzero(counts_K < needed)
+    if len(small):
+        first = int(small[0])
+        more = f" (and {len(small) - 1} more classes)" if len(small) > 1 else ""
+        parts = ", ".join(["train", *wanted])
+        plural = "" if counts_K[first] == 1 else "s"
+        raise DataError(
+            f"data: class '{class_ids[first]}' has {counts_K[first]} image{plural} to train on{more}, "
+            f"expected at least {needed} ({parts})"
+        )
+
+
+def _refuse_untrained(
+    labels_N: NDArray[np.int64], train: Indices, part: Indices, name: str, class_ids: Sequence[str]
+) -> None:
+    """Refuse a part with a class that training never sees."""
+    strange = np.setdiff1d(labels_N[part], labels_N[train])
+    if len(strange):
+        shown = ", ".join(f"'{class_ids[int(label)]}'" for label in strange[:3])
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        raise DataError(f"data: {name} has classes without training images: {shown}{more}")

@@ -1,0 +1,114 @@
+"""Files below one root, whether they lie in a folder or in an archive.
+
+Layouts are recognised on a `Tree`, so a packed dataset is read like an unpacked one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bakeoff.data.source import is_image_name
+from bakeoff.errors import DataError
+
+_LITTER = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"])
+
+
+class Tree(Protocol):
+    """Named files with stamps; names are relative and use '/'."""
+
+    @property
+    def place(self) -> str:
+        """The absolute path, for identity and messages."""
+        ...
+
+    def stamps(self) -> dict[str, str]:
+        """List every file with what is known of its content without reading it."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Return a file's bytes."""
+        ...
+
+    def below(self, folder: str) -> Tree:
+        """Return the same files seen from one of the folders."""
+        ...
+
+
+def is_litter(name: str) -> bool:
+    """Tell whether a file or folder was left by an operating system, not by a person."""
+    return name.startswith(".") or name in _LITTER
+
+
+@dataclass(frozen=True)
+class FolderTree(Tree):
+    """A folder of the file system; links are followed, but never in circles."""
+
+    root: Path
+
+    @property
+    def place(self) -> str:
+        """The absolute path."""
+        return str(self.root)
+
+    def stamps(self) -> dict[str, str]:
+        """List every file with its size and times."""
+        return dict(self._walk(str(self.root), "", frozenset()))
+
+    def _walk(self, folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+        try:
+            status = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"data: cannot list {folder}: {error.strerror}") from None
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        for entry in entries:
+            if is_litter(entry.name):
+                continue
+            if entry.is_dir():
+                yield from self._walk(entry.path, f"{prefix}{entry.name}/", above | {here})
+            elif entry.is_file():
+                found = entry.stat()
+                # The time of the last change of the inode too: unpackers set the other one back.
+                yield prefix + entry.name, f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
+
+    def read(self, key: str) -> bytes:
+        """Return a file's bytes."""
+        with open(os.path.join(self.root, key), "rb") as file:  # without pathlib: a tenth of the decode pass
+            return file.read()
+
+    def below(self, folder: str) -> FolderTree:
+        """Return the same files seen from one of the folders."""
+        return FolderTree(self.root / folder)
+
+
+def unwrapped(tree: Tree) -> tuple[Tree, dict[str, str]]:
+    """Step through outer folders that hold nothing but one folder.
+
+    An archive of a dataset usually has one such folder; a folder of class folders
+    is not stepped into, even when there is only one class.
+
+    Args:
+        tree: The outermost folder or archive.
+
+    Returns:
+        The inner tree, and its files.
+    """
+    stamps = tree.stamps()
+    prefix = ""
+    while True:
+        tops = {key.split("/", 1)[0] for key in stamps if "/" in key}
+        has_files = any("/" not in key for key in stamps)
+        if has_files or len(tops) != 1:
+            break
+        (top,) = tops
+        inner = {key.removeprefix(f"{top}/"): stamp for key, stamp in stamps.items()}
+        if any("/" not in key and is_image_name(key) for key in inner):
+            break
+        stamps, prefix = inner, f"{prefix}{top}/"
+    return (tree.below(prefix.rstrip("/")) if prefix else tree), stamps

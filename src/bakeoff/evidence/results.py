@@ -1,0 +1,112 @@
+"""The table of a study: a row for every run that has ended, as CSV and as JSON.
+
+Accuracies and losses are computed from the per-image predictions, and text is
+written one way, so anybody can make the same bytes again from the study's files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bakeoff.evidence.runs import Run, load_runs
+from bakeoff.records import StudyFolder
+from bakeoff.spec import StudySpec
+
+Row = dict[str, Any]
+
+COLUMNS: tuple[str, ...] = (
+    # Which run, and how it ended
+    "task", "candidate", "seed", "status", "control", "model", "parameters", "trainable",
+    # What it cost
+    "epochs", "train_seconds", "total_seconds", "images_per_second",
+    # What it showed: fractions, and nats
+    "validation_accuracy", "test_loss", "test_accuracy", "published_loss", "published_accuracy",
+    "test_top5", "validation_loss", "test_macro_f1", "test_balanced_accuracy",
+    # How it was computed
+    "precision", "steps", "multiplications", "peak_memory_bytes", "resumed", "reason",
+    # By what it is compared and found again
+    "identity", "control_digest", "split_digest",
+)  # fmt: skip
+
+_DECIMALS = 6  # enough to give back the count of right images of any test set up to 500,000
+
+
+def result_rows(folder: StudyFolder, spec: StudySpec | None = None) -> list[Row]:
+    """List the study's ended runs; a run not there yet has no row.
+
+    Args:
+        folder: The study.
+        spec: Which runs, when not all those of the folder's lock.
+
+    Returns:
+        A row for each run, in the study's order, under `COLUMNS`. Accuracies are fractions, losses
+        nats. What a run lacks is None: a diverged or failed run has its reason instead of metrics.
+
+    Raises:
+        StudyError: A record contradicts its predictions, or a file cannot be read.
+    """
+    return [_row(run) for run in load_runs(folder, spec)]
+
+
+def results_csv(rows: Sequence[Row]) -> str:
+    """Write rows as CSV: a header, one line a run, Unix line ends, empty where there is no value."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+    return out.getvalue()
+
+
+def results_json(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
+    """Return the rows with the study they belong to, as plain values."""
+    return {
+        "study": spec.name,
+        "title": spec.title,
+        "seeds": list(spec.seeds),
+        "columns": list(COLUMNS),
+        "runs": [{name: _plain(row[name]) for name in COLUMNS} for row in rows],
+    }
+
+
+def results_text(rows: Sequence[Row], spec: StudySpec) -> str:
+    """Write `results_json` as the text of ``results.json``."""
+    values = results_json(rows, spec)
+    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _row(run: Run) -> Row:
+    record, published = run.record, run.record.published or {}
+    row: Row = {name: getattr(record, name, None) for name in COLUMNS}
+    row.update({name: run.metric(name) for name in COLUMNS if name.startswith(("test_", "validation_"))})
+    row["published_loss"], row["published_accuracy"] = published.get("loss"), published.get("accuracy")
+    row["precision"] = record.precision.get("used")
+    if not run.finished:
+        _leave_out_zeros(row)
+    return row
+
+
+def _leave_out_zeros(row: Row) -> None:
+    """A run that did not finish may never have measured these: no value is not the value 0."""
+    for name in ("parameters", "trainable", "epochs", "train_seconds", "total_seconds", "images_per_second",
+                 "steps", "multiplications", "peak_memory_bytes"):  # fmt: skip
+        row[name] = row[name] or None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DECIMALS) + 0.0 if math.isfinite(value) else None
+    return value
+
+
+def _cell(value: Any) -> str:
+    value = _plain(value)
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value)
+    return " ".join(str(value).split())  # one line, whatever an error message held

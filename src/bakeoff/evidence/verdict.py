@@ -1,0 +1,104 @@
+"""Verdicts in words: who won, whether that can be told from chance, and what is cheapest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bakeoff.evidence.comparison import Comparison, find_comparison
+from bakeoff.evidence.words import count, listing, p_text, percent, points
+from bakeoff.units import format_seconds
+
+if TYPE_CHECKING:
+    from bakeoff.evidence.summary import CandidateSummary
+
+Rows = Mapping[str, "CandidateSummary"]
+
+
+def group_verdict(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> str:
+    """Say who won a control group, and against whom that is more than chance.
+
+    Args:
+        rows: The group's candidates by name.
+        ranking: Those with a finished run, best first.
+        comparisons: Of their pairs, corrected for all pairs of the task.
+
+    Returns:
+        One or more sentences.
+    """
+    if not ranking:
+        return "No run has finished."
+    if len(ranking) == 1:
+        return f"{ranking[0]} reached {_accuracy(rows, ranking[0])}; there is nothing to compare it with."
+    winner, runner_up = ranking[0], ranking[1]
+    alike = [
+        name for name in ranking[1:]
+        if (found := find_comparison(comparisons, winner, name)) is None or not found.told_apart
+    ]  # fmt: skip
+    between = find_comparison(comparisons, winner, runner_up)
+    if not alike:
+        other = f"{runner_up} ({_accuracy(rows, runner_up)})"
+        return (
+            f"{winner} won with {_accuracy(rows, winner)}, told apart from the runner-up {other}: "
+            f"{_difference(between, rows)}."
+        )
+    if runner_up not in alike:
+        return (
+            f"{winner} came first with {_accuracy(rows, winner)} and is told apart from the runner-up "
+            f"{runner_up}, but not from {listing(alike)}."
+        )
+    return (
+        f"{winner} came first with {_accuracy(rows, winner)}, but cannot be told apart from {listing(alike)} "
+        f"({_difference(between, rows)}).{_cheapest(rows, [winner, *alike])}{_few_seeds(between)}"
+    )
+
+
+def task_verdict(verdicts: Sequence[str], ended: int, planned: int) -> str:
+    """Join the verdicts of a task's control groups, and say what is still to come."""
+    missing = planned - ended
+    verb = "is" if missing == 1 else "are"
+    later = f" {missing} of {planned} runs {verb} still to come." if missing else ""
+    if not verdicts:
+        return f"No run of this task has finished.{later}"
+    if len(verdicts) == 1:
+        return verdicts[0] + later
+    opening = f"Its candidates were trained under {len(verdicts)} controls and are ranked inside each."
+    return f"{opening} {' '.join(verdicts)}{later}"
+
+
+def _accuracy(rows: Rows, name: str) -> str:
+    interval = rows[name].accuracy
+    return "no accuracy" if interval is None else percent(interval.mean)
+
+
+def _difference(between: Comparison | None, rows: Rows) -> str:
+    """Write the difference from the runner-up, and over which seeds when they have not finished the same."""
+    if between is None:
+        return "no seed in common"
+    text = f"{points(between.difference)}, Holm {p_text(between.p_holm)}"
+    if any(rows[name].seeds != between.seeds for name in (between.first, between.second)):
+        numbers = listing([str(seed) for seed in between.seeds])
+        text += f", on seed{'s' if len(between.seeds) > 1 else ''} {numbers} that both finished"
+    return text
+
+
+def _few_seeds(between: Comparison | None) -> str:
+    """Say when more seeds would help most: Student's factor falls from 12.7 to 4.3 with the third."""
+    if between is None or len(between.seeds) != 2:
+        return ""
+    return " Two seeds say little about how seeds vary; a third would sharpen this most."
+
+
+def _cheapest(rows: Rows, alike: Sequence[str]) -> str:
+    """Name the one of several equals that took the least time to train, if it is not the first."""
+    timed = [name for name in alike if rows[name].train_seconds]
+    if not timed:
+        return ""
+    name = min(timed, key=lambda name: rows[name].train_seconds or 0.0)
+    if name == alike[0]:
+        return ""
+    row = rows[name]
+    return (
+        f" The cheapest of these is {name}: {format_seconds(row.train_seconds or 0.0)} of training, "
+        f"{count(row.parameters or 0)} parameters."
+    )

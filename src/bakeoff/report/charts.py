@@ -1,0 +1,279 @@
+"""The charts as data: numbers in, Vega-Lite out, drawn by the page or by `vl-convert`.
+
+A chart holds no colours of its own: candidates are numbered through `config.range.category`,
+which the page fills with its style sheet's variables (so light, dark and paper need no second
+drawing) and `write_charts` with the light palette. The specifications are written out and
+not built by Altair, which took 0.2 s for each (measured 2026-11-23, two cores); the tests
+have Altair check them against Vega-Lite's schema.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.units import format_seconds
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetched
+FEW_EPOCHS = 12  # up to here each epoch has a dot; a single one would be invisible without
+
+# Light palette of page.css (--c0 to --c9), for pictures outside the page.
+PALETTE = (
+    "#2f6db5", "#d26a1e", "#2a8a57", "#b23a88", "#7a5cc4", "#0d8794", "#b8372f", "#8a6a2f", "#6d7d14", "#5c6b7c",
+)  # fmt: skip
+_TIME_TICKS = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, 86400,
+    172800, 345600, 604800,
+)  # seconds  # fmt: skip
+_TIME_LABEL = (
+    "datum.value >= 86400 ? format(datum.value / 86400, '~g') + ' d'"
+    " : datum.value >= 3600 ? format(datum.value / 3600, '~g') + ' h'"
+    " : datum.value >= 60 ? format(datum.value / 60, '~g') + ' min'"
+    " : format(datum.value, '~g') + ' s'"
+)
+_LIT = "highlight == '' || datum.candidate == highlight"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One candidate in the charts of accuracy and cost; fractions and seconds."""
+
+    candidate: str
+    mean: float
+    low: float | None  # interval over seeds or images; None when there is none
+    high: float | None
+    by_seed: Mapping[int, float]
+    published: float | None
+    seconds: float | None  # of training, mean over seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One learning curve: a seed of ours, or what was published."""
+
+    candidate: str
+    source: str  # "seed 0", "published"
+    epochs: Sequence[float]
+    values: Sequence[float]
+
+
+def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> Spec:
+    """Draw each candidate's seeds, mean, interval and published accuracy on one line.
+
+    Args:
+        bars: The candidates, best first.
+        order: All candidates of the task in the study's order; it numbers the colours.
+        chance: Accuracy of guessing, a fraction, drawn as a reference.
+    """
+    means, seeds, published = _accuracy_rows(bars)
+    x = {"field": "accuracy", "type": "quantitative", "title": "test accuracy",
+         "axis": {"format": "~%", "tickCount": 6}}  # fmt: skip
+    y = {"field": "candidate", "type": "nominal", "sort": [bar.candidate for bar in bars], "title": None,
+         "axis": {"domain": False, "ticks": False}}  # fmt: skip
+    place = {"x": x, "y": y, "color": _color(order)}
+    ends = {**place, "x": {**x, "field": "low"}, "x2": {"field": "high"}}
+    mean_tip = [_tip("candidate"), _tip("accuracy", ".2%", "mean"), _tip("low", ".2%", "from"), _tip("high", ".2%", "to")]
+    one_tip = [_tip("candidate"), _tip("seed"), _tip("accuracy", ".2%")]
+    published_tip = [_tip("candidate"), _tip("accuracy", ".2%", "published")]
+    with_ends = [row for row in means if row["low"] is not None and row["high"] is not None]
+    return _chart(_height(bars), [
+        _layer([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
+        _layer(with_ends, {"type": "rule", "strokeWidth": 7, "opacity": 0.28, "strokeCap": "round"}, ends, mean_tip),
+        _layer(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
+        _layer(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
+        _layer(published, {"type": "point", "shape": "diamond", "size": 95, "strokeWidth": 1.8, "style": "published"},
+               {"x": x, "y": y}, published_tip),
+    ])  # fmt: skip
+
+
+def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
+    """Draw accuracy against seconds of training (logarithmic), a named point for each candidate.
+
+    Args:
+        bars: The candidates; at least one with seconds above 0.
+        order: All candidates of the task in the study's order; it numbers the colours.
+    """
+    rows = _cost_rows([bar for bar in bars if bar.seconds is not None and bar.seconds > 0])
+    seconds = [row["seconds"] for row in rows]
+    low, high = min(seconds) / 1.8, max(seconds) * 1.8
+    x = {
+        "field": "seconds", "type": "quantitative", "title": "training time of a run (mean, logarithmic)",
+        "scale": {"type": "log", "domain": [low, high], "nice": False},
+        "axis": {"values": _time_ticks(low, high), "labelExpr": _TIME_LABEL},
+    }  # fmt: skip
+    y = {"field": "accuracy", "type": "quantitative", "title": "test accuracy", "scale": {"zero": False},
+         "axis": {"format": "~%", "tickCount": 5}}  # fmt: skip
+    tip = [_tip("candidate"), _tip("accuracy", ".2%"), _tip("time", title="training")]
+    place = {"x": x, "y": y, "color": _color(order)}
+    ends = {**place, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    layers = [
+        _layer([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
+        _layer(rows, {"type": "point", "filled": True, "size": 90, "opacity": 1}, place, tip),
+    ]
+    name = {"x": x, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
+    layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6}, name))
+    return _chart(min(_height(bars), 360), layers)
+
+
+def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, logarithmic: bool) -> Spec:
+    """Draw one quantity by epoch: a line for each seed, published values dashed in the same colour.
+
+    Args:
+        lines: The curves; points that are not numbers are left out before.
+        order: All candidates of the task in the study's order; it numbers the colours.
+        percent: The values are fractions, to be read as per cent.
+        logarithmic: The values span more than a linear axis shows.
+    """
+    rows = [
+        {"candidate": line.candidate, "source": line.source, "epoch": epoch, "value": value}
+        for line in lines
+        for epoch, value in zip(line.epochs, line.values, strict=True)
+    ]
+    ours = [row for row in rows if row["source"] != "published"]
+    theirs = [row for row in rows if row["source"] == "published"]
+    epochs = sorted({row["epoch"] for row in rows})
+    few = len(epochs) <= FEW_EPOCHS
+    ticks = {"values": epochs} if few else {"tickMinStep": 1, "tickCount": 6}
+    place = {
+        "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "scale": {"nice": False, "zero": False},
+              "axis": {"format": "~g", **ticks}},
+        "y": {"field": "value", "type": "quantitative", "title": None,
+              "scale": {"type": "log" if logarithmic else "linear", "zero": False},
+              "axis": {"format": "~%" if percent else "~g", "tickCount": 5}},
+        "color": _color(order), "detail": {"field": "source"},
+        "opacity": {"condition": {"test": _LIT, "value": 0.85}, "value": 0.08},
+    }  # fmt: skip
+    tip = [_tip("candidate"), _tip("source"), _tip("epoch"), _tip("value", ".2%" if percent else ".4f")]
+    dots = {"type": "point", "filled": True, "size": 20}
+    spec = _chart(240, [
+        _layer(ours, {"type": "line", "strokeWidth": 1.7}, place, tip),
+        _layer(ours if few else [], dots, place, tip),
+        _layer(theirs, {"type": "line", "strokeWidth": 1.7, "strokeDash": [5, 4]}, place, tip),
+        _layer(theirs, {"type": "point", "shape": "diamond", "size": 55, "strokeWidth": 1.6}, place, tip),
+    ])  # fmt: skip
+    spec["params"] = [{"name": "highlight", "value": ""}]
+    return spec
+
+
+def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -> Spec:
+    """Return Vega-Lite's configuration for a set of colours; any CSS colour, variables too, will do."""
+    text = {"labelColor": ink_2, "titleColor": ink_2, "labelFont": font, "titleFont": font}
+    return {
+        "background": "transparent",
+        "font": font,
+        "view": {"stroke": None},
+        "range": {"category": list(palette)},
+        "axis": {
+            **text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridColor": line,
+            "domainColor": line, "tickColor": line, "labelLimit": 130, "labelPadding": 6, "titlePadding": 8,
+        },
+        "axisY": {"domain": False, "ticks": False},
+        "axisDiscrete": {"labelColor": ink, "labelFontSize": 13, "grid": True},
+        "axisX": {"grid": True},
+        "legend": {**text, "labelFontSize": 12, "titleFontSize": 12, "orient": "bottom", "columns": 4, "title": None},
+        "title": {"color": ink, "font": font, "fontSize": 14, "anchor": "start", "subtitleColor": ink_2,
+                  "subtitleFont": font},
+        "rule": {"color": ink_2},
+        "text": {"color": ink, "font": font, "fontSize": 12},
+        "style": {"published": {"color": ink, "filled": False, "opacity": 1}},
+    }  # fmt: skip
+
+
+def page_config() -> Spec:
+    """Return the configuration whose colours are the style sheet's variables."""
+    return config("var(--ink)", "var(--ink-2)", "var(--line)", [f"var(--c{i})" for i in range(10)], "system-ui, sans-serif")
+
+
+def standalone(spec: Spec, title: str, subtitle: str, *, legend: bool) -> Spec:
+    """Return a chart that stands outside the page: light, 640 pixels wide, with title and legend."""
+    light = config("#16191d", "#565d67", "#dfe3e8", PALETTE, "DejaVu Sans, Helvetica, Arial, sans-serif")
+    whole = {**spec, "width": 640, "background": "#ffffff", "padding": 14, "config": light}
+    whole["title"] = {"text": title, "subtitle": subtitle, "offset": 14}
+    if legend:
+        first, *others = spec["layer"]
+        whole["layer"] = [_with_legend(first), *others]
+    return whole
+
+
+def _with_legend(layer: Spec) -> Spec:
+    """Show the legend of a layer's colours, which the page draws itself."""
+    color = {**layer["encoding"]["color"], "legend": {}, "title": None}
+    return {**layer, "encoding": {**layer["encoding"], "color": color}}
+
+
+def _chart(height: int, layers: Sequence[Spec | None]) -> Spec:
+    """Lay the layers that have rows over each other, as wide as their place."""
+    return {
+        "$schema": SCHEMA,
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "layer": [layer for layer in layers if layer is not None],
+    }
+
+
+def _height(bars: Sequence[Bar]) -> int:
+    """Give each candidate a line of its own, and a few of them no less room than a chart needs."""
+    return max(220, 60 + 34 * len(bars))
+
+
+def _layer(
+    rows: Sequence[Mapping[str, Any]], mark: Spec, encoding: Spec, tooltip: Sequence[Spec] = ()
+) -> Spec | None:
+    """Make one layer; None without rows, because an empty scale has no ends."""
+    if not rows:
+        return None
+    tip = {"tooltip": list(tooltip)} if tooltip else {}
+    return {"data": {"values": [dict(row) for row in rows]}, "mark": mark, "encoding": {**encoding, **tip}}
+
+
+def _tip(field: str, form: str | None = None, title: str | None = None) -> Spec:
+    """Say a field in the tooltip; numbers with a form, all else as it is."""
+    shape = {"type": "quantitative", "format": form} if form else {"type": "nominal"}
+    return {"field": field, **shape, **({"title": title} if title else {})}
+
+
+def _color(order: Sequence[str]) -> Spec:
+    """Number the candidates' colours by their order in the study, whatever a chart shows of them."""
+    return {"field": "candidate", "type": "nominal", "scale": {"domain": list(order)}, "legend": None}
+
+
+def _accuracy_rows(bars: Sequence[Bar]) -> tuple[list[Spec], list[Spec], list[Spec]]:
+    """Return the rows of means, of single seeds and of published values."""
+    means = [{"candidate": b.candidate, "accuracy": b.mean, "low": b.low, "high": b.high} for b in bars]
+    seeds = [
+        {"candidate": b.candidate, "seed": seed, "accuracy": value} for b in bars for seed, value in b.by_seed.items()
+    ]
+    published = [{"candidate": b.candidate, "accuracy": b.published} for b in bars if b.published is not None]
+    return means, seeds, published
+
+
+def _cost_rows(bars: Sequence[Bar]) -> list[Spec]:
+    """Return a row for each candidate; its name stands above its interval, and above its neighbour's name."""
+    tops = {bar.candidate: bar.mean if bar.high is None else bar.high for bar in bars}
+    span = max(tops.values()) - min(bar.mean if bar.low is None else bar.low for bar in bars)
+    line = max(0.09 * span, 1e-3)  # height of a name, as accuracy
+    times = [math.log(bar.seconds or 1.0) for bar in bars]
+    near = 0.2 * (max(times) - min(times) + 1.2)  # width of a name, as the logarithm of seconds
+    rows: list[Spec] = []
+    for bar in sorted(bars, key=lambda bar: tops[bar.candidate]):
+        label = tops[bar.candidate]
+        for other in rows:
+            beside = abs(math.log(other["seconds"]) - math.log(bar.seconds or 1.0)) < near
+            if beside and abs(label - other["label"]) < line:
+                label = other["label"] + line
+        rows.append({
+            "candidate": bar.candidate, "accuracy": bar.mean, "low": bar.low, "high": bar.high, "label": label,
+            "seconds": bar.seconds, "time": format_seconds(bar.seconds or 0),
+        })  # fmt: skip
+    return rows
+
+
+def _time_ticks(low: float, high: float) -> list[float]:
+    """Choose round times inside a range; at most six."""
+    inside = [tick for tick in _TIME_TICKS if low <= tick <= high]
+    return inside if len(inside) <= 6 else inside[:: -(-len(inside) // 6)]

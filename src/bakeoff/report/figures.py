@@ -1,0 +1,150 @@
+"""A task's figures: which charts, from which numbers, under which words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bakeoff.evidence.curves import CurvePoint, learning_curves
+from bakeoff.evidence.runs import Run
+from bakeoff.evidence.summary import CandidateSummary, TaskSummary
+from bakeoff.evidence.words import listing, number, percent
+from bakeoff.records import RunRecord
+from bakeoff.report.charts import Bar, Line, accuracy_chart, cost_chart, curve_chart
+from bakeoff.report.view import Cell, Column, Figure, Legend, Panel, Row, Table
+from bakeoff.report.words import MISSING, plural
+
+WIDE_SPAN = 8.0  # losses that differ by more than this factor are drawn on a logarithmic axis
+
+_CURVES = (
+    ("validation", "accuracy", "Validation accuracy"),
+    ("validation", "loss", "Validation loss (nats)"),
+    ("train", "accuracy", "Training accuracy"),
+    ("train", "loss", "Training loss (nats)"),
+)
+
+
+def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_number: int) -> Figure | None:
+    """Show accuracy by candidate, and against what it cost; None when no run has finished."""
+    bars = [_bar(row, runs) for row in _best_first(task)]
+    if not bars:
+        return None
+    order = [row.name for row in task.candidates]
+    panels = [
+        Panel(
+            key=f"task-{index + 1}-accuracy", title="Accuracy on the test images",
+            spec=accuracy_chart(bars, order, task.guess if task.guess is not None else 0.0),
+            description="Test accuracy: " + "; ".join(f"{bar.candidate} {percent(bar.mean)}" for bar in bars),
+        )
+    ]  # fmt: skip
+    if any(bar.seconds for bar in bars):
+        panels.append(Panel(
+            key=f"task-{index + 1}-cost", title="Accuracy and what it cost", spec=cost_chart(bars, order),
+            description="Test accuracy against training time; the numbers are in the table above",
+        ))  # fmt: skip
+    has_published = any(bar.published is not None for bar in bars)
+    has_interval = any(bar.low is not None for bar in bars)
+    marks = [("seed", "one seed"), ("mean", "mean")]
+    marks += [("interval", "95 % interval")] * has_interval
+    marks += [("published", "published")] * has_published
+    marks += [("guess", f"guessing, {percent(task.guess)}")] * (task.guess is not None)
+    caption = f"{plural(len(bars), 'candidate')}, the most accurate first."
+    if len(task.groups) > 1:
+        caption += " They were trained under different controls: compare only inside one."
+    return Figure(number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks))
+
+
+def curves_figure(task: TaskSummary, records: Sequence[RunRecord], index: int, figure_number: int) -> Figure | None:
+    """Show the learning curves of all seeds with the published ones over them; None without a history."""
+    points = learning_curves(records)
+    order = [row.name for row in task.candidates]
+    panels = []
+    for split, quantity, title in _CURVES:
+        chosen = [point for point in points if (point.split, point.quantity) == (split, quantity)]
+        if not any(not point.published for point in chosen):
+            continue
+        values = [point.value for point in chosen]
+        wide = quantity == "loss" and min(values) > 0 and max(values) / min(values) > WIDE_SPAN
+        panels.append(Panel(
+            key=f"task-{index + 1}-{split}-{quantity}", title=title + (", logarithmic" if wide else ""),
+            spec=curve_chart(_lines(chosen), order, percent=quantity == "accuracy", logarithmic=wide),
+            description=f"{title} by epoch; the numbers are in the table below",
+        ))  # fmt: skip
+    if not panels:
+        return None
+    shown = {point.candidate for point in points if not point.published}
+    published = [name for name in order if any(p.published and p.candidate == name for p in points)]
+    marks = [("line", "a seed of ours")] + [("dashed", "published")] * bool(published)
+    caption = "Learning curves of all seeds"
+    caption += f", with the published epochs of {listing(published)} laid over ours." if published else "."
+    return Figure(
+        number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks),
+        legend=tuple(Legend(candidate=name, color=color) for color, name in enumerate(order) if name in shown),
+        table=_curve_table(points, order),
+    )  # fmt: skip
+
+
+def _best_first(task: TaskSummary) -> list[CandidateSummary]:
+    """Sort the candidates that have an accuracy, whatever their control."""
+    measured = [row for row in task.candidates if row.accuracy is not None]
+    return sorted(measured, key=lambda row: -row.accuracy.mean if row.accuracy else 0.0)
+
+
+def _bar(row: CandidateSummary, runs: Sequence[Run]) -> Bar:
+    by_seed = {
+        run.record.seed: value
+        for run in runs
+        if run.record.candidate == row.name and (value := run.metric("test_accuracy")) is not None
+    }
+    accuracy, published = row.accuracy, row.published
+    return Bar(
+        candidate=row.name, mean=accuracy.mean if accuracy else 0.0, low=accuracy.low if accuracy else None,
+        high=accuracy.high if accuracy else None, by_seed=by_seed,
+        published=published.accuracy if published else None, seconds=row.train_seconds,
+    )  # fmt: skip
+
+
+def _lines(points: Sequence[CurvePoint]) -> list[Line]:
+    grouped: dict[tuple[str, str], list[CurvePoint]] = {}
+    for point in points:
+        source = "published" if point.seed is None else f"seed {point.seed}"
+        grouped.setdefault((point.candidate, source), []).append(point)
+    return [
+        Line(candidate=name, source=source, epochs=[p.epoch for p in line], values=[p.value for p in line])
+        for (name, source), line in grouped.items()
+    ]
+
+
+def _curve_table(points: Sequence[CurvePoint], order: Sequence[str]) -> Table:
+    """List the validation numbers of every epoch: our mean over seeds, and the published ones."""
+    sums: dict[tuple[str, bool, str], dict[float, list[float]]] = {}
+    for point in points:
+        if point.split == "validation":
+            row = sums.setdefault((point.candidate, point.published, point.quantity), {})
+            row.setdefault(point.epoch, []).append(point.value)
+    epochs = sorted({epoch for row in sums.values() for epoch in row})
+    rows = tuple(
+        Row(cells=(
+            Cell(text=name, sub=f"{quantity}, {'published' if is_published else 'mean of seeds'}"),
+            *(_mean_cell(row.get(epoch), quantity) for epoch in epochs),
+        ))
+        for (name, is_published, quantity), row in sorted(sums.items(), key=lambda item: _curve_rank(item[0], order))
+    )  # fmt: skip
+    columns = (Column(label="Epoch"), *(Column(label=f"{epoch:g}", numeric=True) for epoch in epochs))
+    return Table(caption="Validation by epoch.", columns=columns, rows=rows, kind="wide")
+
+
+def _curve_rank(key: tuple[str, bool, str], order: Sequence[str]) -> tuple[int, str, bool]:
+    name, is_published, quantity = key
+    return order.index(name), quantity, is_published
+
+
+def _mean_cell(values: Sequence[float] | None, quantity: str) -> Cell:
+    if not values:
+        return Cell(text=MISSING)
+    mean = sum(values) / len(values)
+    return Cell(text=percent(mean) if quantity == "accuracy" else number(mean))
+
+
+def color_numbers(task: TaskSummary) -> Mapping[str, int]:
+    """Number a task's candidates in the study's order; a number is a colour everywhere on the page."""
+    return {row.name: index for index, row in enumerate(task.candidates)}

@@ -1,0 +1,179 @@
+"""What the page holds, in order: words and digits that are decided, nothing to compute.
+
+A renderer (the page, a Markdown file) escapes and arranges these, and decides nothing.
+Built in `views`, `task_views` and `control_views`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Tone = Literal["", "good", "warn", "bad"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    sub: str = ""  # a second line, smaller
+    tone: Tone = ""
+    color: int | None = None  # a candidate's number, for its dot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table."""
+
+    label: str
+    numeric: bool = False
+    group: str = ""  # columns side by side with the same group share a heading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row; the first cell is its heading."""
+
+    cells: tuple[Cell, ...]
+    lead: bool = False  # of the best candidates
+    heading: str = ""  # starts a group of rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with its caption; `pairs` is a list of names and values, without a head."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    kind: Literal["cards", "pairs", "wide"] = "cards"
+    number: int | None = None
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """List the headings above the columns with how many columns each spans; none when no column has one."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and column.group and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return tuple(spans) if any(name for name, _ in spans) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One chart."""
+
+    key: str  # its id in the page, its file name outside
+    title: str
+    spec: Mapping[str, Any]  # Vega-Lite
+    description: str  # what a reader hears who cannot see it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legend:
+    """The candidates of a chart, with their colour numbers."""
+
+    candidate: str
+    color: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Charts side by side under one caption."""
+
+    number: int
+    caption: str
+    panels: tuple[Panel, ...]
+    legend: tuple[Legend, ...] = ()  # lights one candidate at a time
+    marks: tuple[tuple[str, str], ...] = ()  # what a mark means: its shape, its words
+    table: Table | None = None  # the same numbers, to read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a task's evidence says."""
+
+    task: str
+    anchor: str
+    badge: str
+    tone: Tone
+    said: str  # one sentence
+    why: str  # what it rests on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumb:
+    """A small copy of an image."""
+
+    uri: str  # data:image/png;base64,...
+    size: int  # pixels it is drawn at
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Two classes that are taken for each other."""
+
+    title: str
+    words: str
+    thumbs: tuple[Thumb, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A candidate's network."""
+
+    candidate: str
+    color: int
+    words: str
+    drawing: str  # SVG, drawn and escaped by `evidence.architecture`
+    layers: Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskView:
+    """Everything about one task."""
+
+    name: str
+    anchor: str
+    words: str  # images, classes, split
+    results: Table
+    notes: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    pairs: Table | None
+    other_pairs: Table | None
+    pairs_words: str
+    confusions_words: str
+    confusions: tuple[Confusion, ...]
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Something to type."""
+
+    purpose: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """The whole page."""
+
+    name: str
+    title: str
+    description: str
+    facts: tuple[tuple[str, str], ...]
+    verdicts: tuple[Verdict, ...]
+    missing: tuple[str, ...]  # runs that are planned and not there
+    control_words: str
+    control: tuple[Table, ...]
+    tasks: tuple[TaskView, ...]
+    failures: Table | None
+    commands: tuple[Command, ...]
+    provenance: tuple[Table, ...]
+    method: tuple[str, ...]  # how the numbers were made, in words

@@ -1,0 +1,113 @@
+"""Words that only the page needs; accuracies, losses and p-values are written by `evidence.words`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from bakeoff.evidence.words import percent
+
+MISSING = "–"
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def shown(value: float | None, write: Callable[[float], str]) -> str:
+    """Write a number, or a dash where there is none.
+
+    >>> shown(None, str), shown(2.5, str)
+    ('–', '2.5')
+    """
+    return MISSING if value is None else typeset(write(value))
+
+
+def typeset(text: str) -> str:
+    """Put a minus sign where a number has a hyphen.
+
+    >>> typeset("-2.1 points (p < 0.001)"), typeset("model-4")
+    ('−2.1 points (p < 0.001)', 'model-4')
+    """
+    return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, text)
+
+
+def grouped(value: float) -> str:
+    """Write a whole number with thin spaces between thousands.
+
+    >>> grouped(22401384) == "22\N{NARROW NO-BREAK SPACE}401\N{NARROW NO-BREAK SPACE}384"
+    True
+    """
+    return f"{round(value):,}".replace(",", THIN)
+
+
+def signed_number(value: float) -> str:
+    """Write a difference of losses with its sign, unless it rounds to zero.
+
+    >>> signed_number(0.0512), signed_number(-16.12), signed_number(0.0001)
+    ('+0.051', '−16.120', '0.000')
+    """
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def plural(number: int, noun: str, many: str | None = None) -> str:
+    """Write a count with its noun.
+
+    >>> plural(1, "seed"), plural(3, "seed"), plural(2, "class", "classes")
+    ('1 seed', '3 seeds', '2 classes')
+    """
+    return f"{grouped(number)} {noun if number == 1 else many or noun + 's'}"
+
+
+def range_words(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
+    """Write the ends of an interval, never broken over two lines; empty without an interval.
+
+    >>> range_words(0.75, 0.79, percent).replace(NO_BREAK, " ")
+    '75.0 to 79.0 %'
+    >>> range_words(None, None, percent)
+    ''
+    """
+    if low is None or high is None:
+        return ""
+    first, last = write(low), write(high)
+    unit = " %" if first.endswith(" %") and last.endswith(" %") else ""
+    return typeset(f"{first.removesuffix(unit)} to {last}").replace(" ", NO_BREAK)
+
+
+def plain(value: Any) -> str:
+    """Write a setting as a study file would.
+
+    >>> plain({"name": "adam", "lr": 0.001}), plain(None), plain(True), plain([0.9, 0.999])
+    ('name = adam, lr = 0.001', 'none', 'yes', '0.9, 0.999')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text where a full stop is followed by a space and a new sentence.
+
+    >>> sentences("net won with 77.2 %: p < 0.001. The cheapest is b.")
+    ['net won with 77.2 %: p < 0.001.', 'The cheapest is b.']
+    """
+    return re.split(r"(?<=[.])\s+(?=[A-Z\d])", text)
+
+
+def points_range(low: float, high: float) -> str:
+    """Write the ends of a difference in percentage points.
+
+    >>> points_range(-0.012, 0.034)
+    '−1.2 to +3.4'
+    """
+    ends = (f"{100 * end:+.1f}" for end in (low, high))
+    return " to ".join("0.0" if float(end) == 0 else end for end in ends).replace("-", MINUS)

@@ -1,0 +1,92 @@
+"""Writes what a study's folder shows: the page, the tables beside it, and its charts as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bakeoff.errors import StudyError
+from bakeoff.evidence.results import result_rows, results_csv, results_json
+from bakeoff.evidence.runs import load_runs
+from bakeoff.evidence.summary import summarise_study
+from bakeoff.records import StudyFolder
+from bakeoff.records.atomic import write_json, write_text, writing
+from bakeoff.report.charts import standalone
+from bakeoff.report.page import render_page
+from bakeoff.report.view import Figure, Panel
+from bakeoff.report.views import study_view, task_figures
+from bakeoff.spec.study import slug
+
+SCALE = 2.0  # pixels of a PNG for one of the drawing
+
+
+def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
+    """Write `results.csv`, `results.json` and `report.html` from the study's records alone.
+
+    Args:
+        folder: A study, finished or not.
+        images: Whether the kept test images go into the page.
+
+    Returns:
+        The page's path. Equal records give equal bytes.
+
+    Raises:
+        StudyError: The folder holds no study, or its records contradict each other.
+        ResourceError: The folder cannot be written to.
+    """
+    write_results(folder)
+    write_text(folder.report_path, render_page(study_view(folder, images=images)))
+    path: Path = folder.report_path
+    return path
+
+
+def write_results(folder: StudyFolder) -> None:
+    """Write the tables `results.csv` and `results.json`.
+
+    Raises:
+        StudyError: The folder holds no study, or its records contradict each other.
+    """
+    spec = folder.spec()
+    rows = result_rows(folder, spec)
+    write_text(folder.csv_path, results_csv(rows))
+    write_json(folder.json_path, results_json(rows, spec))
+
+
+def write_charts(folder: StudyFolder, target: Path) -> list[Path]:
+    """Write every chart of the study as PNG and as SVG, for Markdown.
+
+    Args:
+        folder: A study.
+        target: The folder to write to; made if it is not there.
+
+    Returns:
+        The files, in the page's order.
+
+    Raises:
+        StudyError: No run of the study has left anything to draw.
+    """
+    import vl_convert
+
+    spec = folder.spec()
+    runs = load_runs(folder, spec)
+    written: list[Path] = []
+    for index, task in enumerate(summarise_study(folder, spec).tasks):
+        for figure in task_figures(task, [run for run in runs if run.record.task == task.name], index):
+            for panel in figure.panels:
+                chart = standalone(panel.spec, panel.title, task.name, legend=bool(figure.legend))
+                stem = f"{slug(task.name)}-{_kind(panel)}"
+                svg: str = vl_convert.vegalite_to_svg(chart)
+                write_text(target / f"{stem}.svg", svg)
+                with writing(target / f"{stem}.png") as partial:
+                    partial.write_bytes(vl_convert.vegalite_to_png(chart, scale=SCALE))
+                written += [target / f"{stem}.png", target / f"{stem}.svg"]
+    if not written:
+        raise StudyError(f"--charts: no run of {folder.path} has left anything to draw, expected at least one that ended")
+    return written
+
+
+def _kind(panel: Panel) -> str:
+    """Return a panel's key without its task's number: ``task-1-train-loss`` is ``train-loss``."""
+    return panel.key.split("-", 2)[2]
+
+
+__all__ = ["Figure", "write_charts", "write_report", "write_results"]

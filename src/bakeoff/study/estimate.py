@@ -1,0 +1,132 @@
+"""What a study will cost in time, memory and disk, by timing a few steps of each network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.records import StudyFolder
+from bakeoff.spec import StudySpec
+from bakeoff.study.lock import open_lock
+from bakeoff.study.plan import check_spec
+from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
+from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
+from bakeoff.study.selection import Selection
+from bakeoff.training.cost import Measured, measure, steps_expected
+from bakeoff.training.job import Job
+
+WEIGHTS = 4  # bytes of a parameter
+CHECKPOINT = 3  # weights, and two of an optimizer's own for each
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One candidate of one task: what its missing runs will cost."""
+
+    task: str
+    candidate: str
+    runs: int  # that are missing
+    done: int
+    parameters: int
+    images_per_second: float
+    seconds: float  # of all missing runs, evaluation included
+    memory_bytes: int
+    disk_bytes: int
+    problem: str = ""  # why it could not be timed
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A study's cost, row by row."""
+
+    rows: tuple[Row, ...]
+    machine: str
+    cache_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Time for everything that is missing, one run after the other."""
+        return sum(row.seconds for row in self.rows)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most that one run takes, beside the mapped images."""
+        return max((row.memory_bytes for row in self.rows), default=0)
+
+    @property
+    def disk_bytes(self) -> int:
+        """All that the study's folder will hold."""
+        return sum(row.disk_bytes for row in self.rows)
+
+
+def estimate_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    base_dir: Path,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    options: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    device: str = "auto",
+    threads: int | None = None,
+    listener: StudyListener | None = None,
+) -> Estimate:
+    """Prepare the images, time a few steps of each candidate, and write nothing into the study's folder.
+
+    Raises:
+        BakeoffError: As `run_study` would.
+    """
+    folder = StudyFolder(out)
+    selection.check(spec)
+    check_spec(spec, base_dir)
+    resolved = open_lock(folder, spec, device=device, threads=threads)
+    resolved.machine.apply()
+    data = prepare_tasks(spec, selection, options, base_dir, listener or Quiet())
+    planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
+    by_candidate: dict[tuple[str, str], list[PlannedRun]] = {}
+    for run in planned:
+        by_candidate.setdefault((run.job.task.name, run.job.candidate.name), []).append(run)
+    rows = tuple(_row(runs) for runs in by_candidate.values())
+    caches = {id(d.images_NHWC): d.images_NHWC.nbytes for d in data.values()}
+    machine = f"{resolved.machine.device}, {resolved.machine.threads} threads"
+    return Estimate(rows, machine, sum(caches.values()))
+
+
+def _row(runs: list[PlannedRun]) -> Row:
+    job, missing = runs[0].job, sum(run.record is None for run in runs)
+    names: Mapping[str, str] = {"task": job.task.name, "candidate": job.candidate.name}
+    counts = {"runs": missing, "done": len(runs) - missing}
+    if not missing:
+        return Row(**names, **counts, parameters=0, images_per_second=0, seconds=0, memory_bytes=0, disk_bytes=0)
+    try:
+        found = measure(job)
+    except (RuntimeError, ValueError, TypeError) as error:
+        problem = " ".join(str(error).split())[:200]
+        return Row(
+            **names, **counts, parameters=0, images_per_second=0, seconds=0, memory_bytes=0, disk_bytes=0, problem=problem
+        )
+    return Row(
+        **names,
+        **counts,
+        parameters=found.parameters,
+        images_per_second=found.images_per_second,
+        seconds=missing * _seconds(job, found),
+        memory_bytes=found.memory_bytes,
+        disk_bytes=missing * _kept_bytes(job, found) + CHECKPOINT * WEIGHTS * found.parameters,
+    )
+
+
+def _seconds(job: Job, found: Measured) -> float:
+    """Training, a validation after each epoch, and the final evaluation of both splits."""
+    steps = steps_expected(job)
+    training = job.recipe.length.amount if steps is None else steps * found.seconds_per_step
+    batch = min(job.recipe.batch_size, len(job.data.train))
+    epochs = training / found.seconds_per_step * batch / len(job.data.train)
+    images = len(job.data.validation) * (epochs + 1) + len(job.data.test)
+    return training + images * found.seconds_per_prediction
+
+
+def _kept_bytes(job: Job, found: Measured) -> int:
+    """Weights and probabilities; the rest is small."""
+    images = len(job.data.validation) + len(job.data.test)
+    return WEIGHTS * (found.parameters + images * len(job.data.class_ids))

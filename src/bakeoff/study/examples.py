@@ -1,0 +1,26 @@
+"""Small copies of the test images that the report shows, kept when a task's runs have ended."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from bakeoff.data.prepare import TaskData
+from bakeoff.evidence.confusion import examples_for_task
+from bakeoff.records import StudyFolder
+
+LARGEST = 64  # pixels
+
+
+def keep_examples(folder: StudyFolder, task: str, data: TaskData) -> None:
+    """Store the images that the evidence so far points at."""
+    index = np.asarray(examples_for_task(folder, task), dtype=np.int64)
+    if len(index) == 0:
+        return
+    images_NHWC = data.images_NHWC[index]
+    if images_NHWC.shape[1] > LARGEST:
+        images_NHWC = np.stack([
+            np.asarray(Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS))
+            for image in images_NHWC
+        ])  # fmt: skip
+    folder.write_examples(task, index, np.ascontiguousarray(images_NHWC))

@@ -1,0 +1,127 @@
+"""What a study's folder has promised to hold constant, and the refusal of everything else.
+
+The lock stores the study, the digests of its images, the machine that was resolved and
+the versions. A later command may add tasks, candidates and seeds, and change words
+(titles, notes, published figures); anything else belongs to another folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from bakeoff.data.prepare import TaskData
+from bakeoff.errors import ConfigError, StudyError
+from bakeoff.records import SCHEMA, StudyFolder
+from bakeoff.spec import StudySpec
+from bakeoff.study.plan import Resolved, resolve
+from bakeoff.training.machine import describe_environment, resolve_machine
+
+_WORDS = {"title", "description", "note", "published"}
+
+
+def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int | None) -> Resolved:
+    """Resolve the machine as the folder's lock has it, or anew for a new folder; write nothing.
+
+    Raises:
+        StudyError: The folder belongs to another study; the differing keys are named.
+        ConfigError: Device or threads are not those of the lock.
+        ResourceError: The lock's device is not here.
+    """
+    lock = folder.read_lock()
+    if lock is None:
+        if folder.path.exists() and any(p.name != ".claim" for p in folder.path.iterdir()):
+            raise StudyError(f"--out: {folder.path} is not empty and holds no study; expected a new or a study's folder")
+        return resolve(resolve_machine(device, threads))
+    if lock.get("schema") != SCHEMA:
+        raise StudyError(
+            f"{folder.lock_path}: written with record schema {lock.get('schema')}, this version has {SCHEMA}; use another --out"
+        )
+    differing = differences(lock["study"], spec.as_dict())
+    if differing:
+        raise StudyError(
+            f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; use another --out"
+        )
+    return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
+
+
+def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, where: str) -> Resolved:
+    if threads is not None and threads != values["threads"]:
+        raise ConfigError(
+            f"--threads: got {threads}, but this study was started with {values['threads']} ({where}); "
+            "another number gives other sums: leave it out, or use another --out"
+        )
+    if device not in ("auto", values["device"]):
+        raise ConfigError(
+            f"--device: got '{device}', but this study was started on '{values['device']}' ({where}); use another --out"
+        )
+    machine = resolve_machine(values["device"], values["threads"])
+    precision = {name: (pair["used"], pair["reason"]) for name, pair in values["precision"].items()}
+    return Resolved(machine, cast(Any, precision))
+
+
+def write_lock(folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: Mapping[str, TaskData]) -> None:
+    """Write or extend the lock.
+
+    Raises:
+        StudyError: A task's images are not those that the folder's runs have seen.
+    """
+    old = folder.read_lock() or {}
+    tasks = dict(old.get("tasks", {}))
+    for name, task_data in data.items():
+        digests = {"data_fingerprint": task_data.fingerprint, "split_digest": task_data.split_digest}
+        if name in tasks and tasks[name] != digests:
+            raise StudyError(
+                f"{folder.path}: the images of task '{name}' are not those of its earlier runs "
+                f"(fingerprint {task_data.fingerprint[:12]}, before {tasks[name]['data_fingerprint'][:12]}); use another --out"
+            )
+        tasks[name] = digests
+    folder.write_lock({
+        "schema": SCHEMA,
+        "study": spec.as_dict(),
+        "tasks": tasks,
+        "resolved": {
+            "device": resolved.machine.device,
+            "threads": resolved.machine.threads,
+            "precision": {name: {"used": used, "reason": why} for name, (used, why) in resolved.precision.items()},
+        },
+        "environment": old.get("environment") or describe_environment(resolved.machine),
+    })  # fmt: skip
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name the keys of an earlier study that a newer file changes or lacks.
+
+    What the newer file adds is no difference, nor are words (titles, notes, figures).
+
+    >>> differences({"name": "a", "seeds": [0]}, {"name": "a", "seeds": [0, 1], "title": "A"})
+    []
+    >>> differences({"recipe": {"epochs": 5}}, {"recipe": {"epochs": 6}})
+    ['recipe.epochs']
+    """
+    found = [
+        key
+        for key in old.keys() | new.keys()
+        if key not in _WORDS | {"seeds", "task", "candidate", "recipe"} and old.get(key) != new.get(key)
+    ]
+    found += [f"recipe.{key}" for key in _differing(old.get("recipe", {}), new.get("recipe", {}))]
+    if not set(old.get("seeds", [0])) <= set(new.get("seeds", [0])):
+        found.append("seeds")
+    for kind in ("task", "candidate"):
+        newer = {_name(item): item for item in new.get(kind, ())}
+        for item in old.get(kind, ()):
+            label = f"{kind} '{item['name']}'"
+            if _name(item) not in newer:
+                found.append(label)
+                continue
+            found += [f"{label}.{key}" for key in _differing(item, newer[_name(item)])]
+    return sorted(found)
+
+
+def _name(item: Mapping[str, Any]) -> tuple[str, str | None]:
+    return item["name"], item.get("task")
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in (old.keys() | new.keys()) - _WORDS if old.get(key) != new.get(key))
+

@@ -1,0 +1,234 @@
+"""Runs a study: prepares the images, trains what is missing, writes results after each run.
+
+A run is found again by its identity: one that has ended is not trained again, one that
+was interrupted continues from its checkpoint, one that failed is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bakeoff.data.prepare import TaskData, prepare
+from bakeoff.errors import StudyError
+from bakeoff.evidence.results import result_rows, results_csv, results_json
+from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
+from bakeoff.records.atomic import write_json, write_text
+from bakeoff.spec import StudySpec, TaskSpec
+from bakeoff.study.examples import keep_examples
+from bakeoff.study.lock import open_lock, write_lock
+from bakeoff.study.plan import Resolved, check_spec, plan_task
+from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
+from bakeoff.study.selection import Selection
+from bakeoff.training.job import Job
+from bakeoff.training.loop import Step
+from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
+from bakeoff.training.cost import training_multiplications
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Where images are found and kept, and what is done about those that cannot be read."""
+
+    locations: Mapping[str, Path] = field(default_factory=dict)  # from a source's name to its folder
+    cache_dir: Path | None = None
+    workers: int | None = None  # processes that decode; None is one a core
+    on_corrupt: Literal["stop", "exclude"] = "stop"
+    download: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutcome:
+    """What one command did: the folder, and the records of the runs that it asked for."""
+
+    folder: StudyFolder
+    records: tuple[RunRecord, ...]
+    trained: int  # runs that this command trained or continued
+
+
+def run_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    base_dir: Path,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    options: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    device: str = "auto",
+    threads: int | None = None,
+    listener: StudyListener | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> StudyOutcome:
+    """Run or resume what is asked for of a study.
+
+    Args:
+        spec: The whole study.
+        out: Its folder; new, empty, or this study's own.
+        base_dir: Where relative paths in the study start.
+        selection: The part that is asked for.
+        options: Where images are found and kept.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: On the processor; None takes all cores, or what the lock says.
+        listener: Hears of everything, and may stop it.
+        checkpoint_seconds: Of training that an interruption may cost.
+
+    Raises:
+        BakeoffError: A setting, a file, the images or the folder are not usable; nothing
+            of a new study is written then.
+        Stopped: The listener asked for it; the same call continues.
+    """
+    listener = listener or Quiet()
+    folder = StudyFolder(out)
+    selection.check(spec)
+    check_spec(spec, base_dir)
+    resolved = open_lock(folder, spec, device=device, threads=threads)
+    resolved.machine.apply()
+    data = prepare_tasks(spec, selection, options, base_dir, listener)
+    with claim_folder(out):
+        open_lock(folder, spec, device=device, threads=threads)  # again: another process may have been here
+        write_lock(folder, spec, resolved, data)
+        for task in selection.tasks_of(spec):
+            folder.write_task(_task_record(task, data[task.name]))
+        planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
+        listener.on_plan(planned)
+        records = list(_run_all(planned, folder, spec, listener, checkpoint_seconds))
+    trained = sum(run.record is None for run in planned)
+    return StudyOutcome(folder, tuple(records), trained)
+
+
+def prepare_tasks(
+    spec: StudySpec, selection: Selection, options: DataOptions, base_dir: Path, listener: StudyListener
+) -> dict[str, TaskData]:
+    """Prepare the images of every task that is asked for.
+
+    Raises:
+        BakeoffError: They are missing or not usable.
+    """
+    found = {}
+    for task in selection.tasks_of(spec):
+        found[task.name] = prepare(
+            task,
+            locations=options.locations,
+            base_dir=base_dir,
+            cache_dir=options.cache_dir,
+            workers=options.workers,
+            on_corrupt=options.on_corrupt,
+            download=options.download,
+            progress=lambda phase, done, total, name=task.name: listener.on_prepare(name, phase, done, total),
+        )
+        listener.on_data(task.name, found[task.name])
+    return found
+
+
+def plan_study(
+    spec: StudySpec,
+    data: Mapping[str, TaskData],
+    folder: StudyFolder,
+    *,
+    selection: Selection,
+    resolved: Resolved,
+    base_dir: Path,
+) -> list[PlannedRun]:
+    """List the runs that are asked for, each with its record if it has ended before."""
+    planned = []
+    for task in selection.tasks_of(spec):
+        jobs = plan_task(
+            spec, task, data[task.name], selection=selection, resolved=resolved, base_dir=base_dir
+        )
+        weights = {job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed}
+        for job in jobs:
+            record = _ended(_folder_of(folder, job), job)
+            length = job.recipe.length
+            seconds = length.amount if length.unit == "seconds" else None
+            planned.append(PlannedRun(job, weights[job.candidate.name], seconds, record))
+    return planned
+
+
+def _folder_of(folder: StudyFolder, job: Job) -> RunFolder:
+    return folder.run(job.task.name, job.candidate.name, job.seed)
+
+
+def _ended(run_folder: RunFolder, job: Job) -> RunRecord | None:
+    """Return the record of this very run if it ended in a result."""
+    record = run_folder.read()
+    if record is None or record.identity != job.identity or record.status == "failed":
+        return None
+    return record
+
+
+def _run_all(
+    planned: Sequence[PlannedRun],
+    folder: StudyFolder,
+    spec: StudySpec,
+    listener: StudyListener,
+    checkpoint_seconds: float,
+) -> Iterator[RunRecord]:
+    """Yield a record for each run, training those that have none."""
+    for position, run in enumerate(planned):
+        record = run.record
+        if record is None:
+            record = _train(run.job, _folder_of(folder, run.job), listener, checkpoint_seconds)
+            write_results(folder, spec)
+            listener.on_run_end(run.job, record)
+        yield record
+        last_of_task = position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
+        if last_of_task:
+            keep_examples(folder, run.job.task.name, run.job.data)
+    write_results(folder, spec)
+
+
+def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_seconds: float) -> RunRecord:
+    old = run_folder.read()
+    if old is not None:  # failed before, or of a model file that has changed since
+        run_folder.discard()
+    listener.on_run_start(job)
+    try:
+        return train_run(job, run_folder, _RunEar(job, listener), checkpoint_seconds=checkpoint_seconds)
+    except OSError as error:
+        raise StudyError(f"{run_folder.path}: {error.strerror or error}; the same command continues") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _RunEar:
+    """Passes on what one run tells, with its job."""
+
+    job: Job
+    listener: StudyListener
+
+    def on_step(self, step: Step) -> bool:
+        """Pass on a step."""
+        return self.listener.on_step(self.job, step)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Pass on an epoch."""
+        self.listener.on_epoch(self.job, row)
+
+    def on_evaluation(self, split: str, done: int, total: int) -> None:
+        """Pass on an evaluation."""
+        self.listener.on_evaluation(self.job, split, done, total)
+
+
+def write_results(folder: StudyFolder, spec: StudySpec) -> None:
+    """Write the tables of all runs that have ended so far."""
+    rows = result_rows(folder, spec)
+    write_text(folder.csv_path, results_csv(rows))
+    write_json(folder.json_path, results_json(rows, spec))
+
+
+def _task_record(task: TaskSpec, data: TaskData) -> TaskRecord:
+    return TaskRecord(
+        name=task.name,
+        source=data.source,
+        class_ids=list(data.class_ids),
+        class_names=list(data.class_names),
+        counts={split: len(getattr(data, split)) for split in ("train", "validation", "test")},
+        data_fingerprint=data.fingerprint,
+        split_digest=data.split_digest,
+        image_size=task.image_size,
+        prepare_seconds=data.seconds,
+        excluded=list(data.unreadable),
+        details=data.describe(),
+        test_files=[data.keys[i] for i in data.test],
+    )
+

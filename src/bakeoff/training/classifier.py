@@ -1,0 +1,49 @@
+"""What is trained, scored and shipped as one module: preprocessing and a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bakeoff import rng
+from bakeoff.data.preprocess import Preprocess
+from bakeoff.models.catalog import build_model
+
+
+class Classifier(nn.Module):
+    """Turn bytes (B, H, W, 3) into logits (B, K)."""
+
+    def __init__(self, preprocess: Preprocess, network: nn.Module) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.network = network
+
+    def forward(self, images_BHWC: Tensor) -> Tensor:
+        """Preprocess and classify; accepts bytes, or floats on the same scale."""
+        logits_BK: Tensor = self.network(self.preprocess(images_BHWC))
+        return logits_BK
+
+
+def build_classifier(
+    model: str,
+    *,
+    classes: int,
+    input_size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int,
+    base_dir: Path,
+) -> Classifier:
+    """Build a network with the initial weights of a seed, and its preprocessing.
+
+    The weights come from the stream (seed, "init"); the global generator is left as it was.
+
+    Raises:
+        BakeoffError: There is no such model, or the user's own cannot be built.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.key(seed, "init"))
+        network = build_model(model, classes=classes, image_size=input_size, base_dir=base_dir)
+    return Classifier(Preprocess(mean, std, input_size), network)

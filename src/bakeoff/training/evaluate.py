@@ -1,0 +1,95 @@
+"""Predictions of a split, and the one place where test images are read.
+
+Shape letters: N images of a split, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import nn
+
+from bakeoff.data.batches import ImageStore, evaluation_batches
+from bakeoff.records import RunFolder
+
+BATCH = 128  # images; larger ones were not faster on a processor and cost memory
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    store: ImageStore,
+    index: np.ndarray,
+    *,
+    autocast: Callable[[], torch.autocast] | None = None,
+    beat: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Compute the probabilities of all classes for the images of an index.
+
+    Args:
+        model: From bytes to logits; it is left in the mode in which it came.
+        store: The task's images.
+        index: Which of them, and in which order.
+        autocast: The precision; None is fp32 throughout.
+        beat: Called with images done and images in all, after every batch.
+
+    Returns:
+        float32 of shape (N, K); not finite where the network's outputs are not.
+    """
+    training = model.training
+    model.eval()
+    parts: list[np.ndarray] = []
+    done = 0
+    try:
+        for batch in evaluation_batches(store, index, BATCH):
+            if autocast is None:
+                logits_BK = model(batch.images_BHWC)
+            else:
+                with autocast():
+                    logits_BK = model(batch.images_BHWC)
+            parts.append(logits_BK.float().softmax(dim=1).cpu().numpy())
+            done += len(parts[-1])
+            if beat is not None:
+                beat(done, len(index))
+    finally:
+        model.train(training)
+    return np.concatenate(parts)
+
+
+def score(probabilities_NK: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
+    """Return mean loss (nats) and accuracy of a split.
+
+    A probability of exactly 0 counts as the smallest float32 above it, so that one
+    image cannot make the mean infinite.
+    """
+    own_N = probabilities_NK[np.arange(len(labels_N)), labels_N].astype(np.float64)
+    loss = -np.log(np.maximum(own_N, np.finfo(np.float32).tiny)).mean()
+    accuracy = (probabilities_NK.argmax(axis=1) == labels_N).mean()
+    return {"loss": float(loss), "accuracy": float(accuracy)}
+
+
+def read_test(
+    model: nn.Module,
+    store: ImageStore,
+    index: np.ndarray,
+    folder: RunFolder,
+    *,
+    purpose: str,
+    beat: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Predict the test images in fp32, and note in the run's folder that they were read.
+
+    The note is written before the first image is, so that an interrupted reading shows.
+
+    Returns:
+        As `predict`.
+    """
+    folder.note_test_reading({
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "purpose": purpose,
+        "images": str(len(index)),
+    })  # fmt: skip
+    return predict(model, store, index, beat=beat)

@@ -1,0 +1,45 @@
+"""What one run is asked for, in plain and frozen terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bakeoff.data.prepare import TaskData
+from bakeoff.spec import CandidateSpec, Recipe, TaskSpec
+from bakeoff.training.machine import Machine, Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A candidate with a seed on a task's images, under a resolved recipe."""
+
+    # Who
+    identity: str  # digest of spec, data and code schema
+    study: str
+    task: TaskSpec
+    candidate: CandidateSpec
+    seed: int
+    # Under which control
+    recipe: Recipe
+    precision: Precision
+    precision_reason: str
+    control_digest: str
+    differences: dict[str, list[Any]] = field(default_factory=dict)
+    # With what
+    data: TaskData
+    mean: tuple[float, ...]  # of each channel of the training images, 0..255
+    std: tuple[float, ...]
+    machine: Machine
+    base_dir: Path  # relative paths of the study file start here
+
+    @property
+    def input_size(self) -> int:
+        """Pixels that the candidate's network takes."""
+        return self.candidate.input_size or self.task.image_size
+
+    @property
+    def name(self) -> str:
+        """The run as people call it."""
+        return f"{self.task.name} / {self.candidate.name} / seed {self.seed}"

@@ -1,0 +1,107 @@
+"""Everything a training carries from one step to the next, and its way to disk and back.
+
+Random numbers are not part of it: they come from streams named by seed, epoch and step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from bakeoff.errors import StudyError
+from bakeoff.records import writing
+from bakeoff.training.averaging import Averaged
+
+
+@dataclass
+class Tally:
+    """Sums over the training images of an epoch; they stay on the device until read."""
+
+    loss: Tensor  # float64, nats times images
+    correct: Tensor  # int64
+    seen: int = 0
+
+    @classmethod
+    def empty(cls, device: torch.device) -> Tally:
+        """Start an epoch."""
+        return cls(
+            torch.zeros((), dtype=torch.float64, device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+        )
+
+    def add(self, loss: Tensor, logits_BK: Tensor, labels_B: Tensor) -> None:
+        """Count one batch."""
+        self.loss += loss.detach().double() * len(labels_B)
+        self.correct += (logits_BK.detach().argmax(dim=1) == labels_B).sum()
+        self.seen += len(labels_B)
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands: before step `step` of epoch `epoch`, both counted from 0."""
+
+    model: nn.Module
+    optimizer: optim.Optimizer
+    averaged: Averaged | None
+    tally: Tally
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    steps: int = 0  # in all
+    images: int = 0  # seen in all
+    seconds: float = 0.0  # spent in steps
+    total_seconds: float = 0.0  # spent on the run by processes that were interrupted
+    resumed: int = 0
+    peak_bytes: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def scored(self) -> nn.Module:
+        """The model to evaluate: the averaged one if there is an average."""
+        return self.averaged.module if self.averaged is not None else self.model
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write a checkpoint, whole or not at all."""
+        plain = {name: getattr(self, name) for name in _PLAIN}
+        tensors = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": self.averaged.module.state_dict() if self.averaged is not None else None,
+            "tally": (self.tally.loss, self.tally.correct, self.tally.seen),
+        }
+        with writing(path) as partial:
+            torch.save({"identity": identity, "plain": plain, **tensors}, partial)
+
+    def load(self, path: Path, identity: str) -> bool:
+        """Continue from a checkpoint of the same run, if there is one.
+
+        Returns:
+            Whether there was one. A checkpoint of another identity is passed over.
+
+        Raises:
+            StudyError: The file is there but cannot be read.
+        """
+        if not path.exists():
+            return False
+        try:
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise StudyError(f"{path} is damaged ({type(error).__name__}); delete it to train this run anew") from error
+        if saved["identity"] != identity:
+            return False
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(saved["averaged"])
+        loss, correct, seen = saved["tally"]
+        self.tally = Tally(loss.to(self.tally.loss.device), correct.to(self.tally.correct.device), seen)
+        for name in _PLAIN:
+            setattr(self, name, saved["plain"][name])
+        self.resumed += 1
+        return True
+
+
+_PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history")
