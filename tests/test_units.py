@@ -86,7 +86,8 @@ def test_a_length_is_written_with_all_its_digits_and_no_exponent(length, text):
 
 def test_epochs_steps_and_seconds_become_steps_or_stay_with_the_clock():
     assert Length(2, "epochs").to_steps(1407) == 2814
-    assert Length(0.25, "epochs").to_steps(100) == 25
+    assert Length(0.25, "epochs").to_steps(101) == 25
+    assert Length(0.25, "epochs").to_steps(103) == 26
     assert Length(9, "steps").to_steps(1) == 9
     assert Length(600, "seconds").to_steps(100) is None
 

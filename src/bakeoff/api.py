@@ -51,10 +51,9 @@ class StudyResult:
 
         from bakeoff.report.terminal import render_study
 
-        console = Console(width=width, no_color=True, file=None, record=True, quiet=False, force_terminal=False)
+        console = Console(width=width, no_color=True, force_terminal=False)
         with console.capture() as capture:
-            for part in render_study(self.folder):
-                console.print(part)
+            console.print(render_study(self.folder))
         return capture.get()
 
     def best(self, task: str | None = None) -> RunRecord:
@@ -229,9 +228,13 @@ def _locations(data: Where, spec: StudySpec) -> dict[str, Path]:
         return {}
     if isinstance(data, str | Path):
         if len(sources) > 1:
-            raise ConfigError(f"data: got a path, but the study has the sources {', '.join(sources)}; write NAME=PATH")
+            raise ConfigError(
+                f"data: got a path, but the study has the sources {', '.join(sources)}; write NAME=PATH"
+            )
         return {sources[0]: Path(data).expanduser()}
     for name in data:
         if name not in sources:
-            raise ConfigError(f"data: got '{name}', expected one of the study's sources: {', '.join(sources)}")
+            raise ConfigError(
+                f"data: got '{name}', expected one of the study's sources: {', '.join(sources)}"
+            )
     return {name: Path(path).expanduser() for name, path in data.items()}

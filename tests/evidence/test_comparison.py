@@ -183,7 +183,8 @@ def test_turning_a_comparison_round_turns_its_sign_only() -> None:
     there = compared("a", "b", 0.01)
     back = find_comparison([there], "b", "a")
     assert back is not None
-    assert (back.first, back.difference, back.low, back.high) == ("b", -there.difference, -there.high, -there.low)
+    assert (back.first, back.second) == ("b", "a")
+    assert (back.difference, back.low, back.high) == (-there.difference, -there.high, -there.low)
     assert (back.first_only, back.second_only) == (2, 12)
     assert find_comparison([there], "a", "b") == there
     assert find_comparison([there], "a", "c") is None

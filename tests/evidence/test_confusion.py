@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from studies import CandidateSketch, TaskSketch, make_study
 
 from bakeoff.evidence.confusion import choose_examples, confusion_matrix, examples_for_task, most_confused
 from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.records import Predictions
 from bakeoff.rng import generator
-from tests.fixtures.studies import CandidateSketch, TaskSketch, make_study
 
 
 def drawn(seed: int, classes: int = 4, images: int = 90) -> Predictions:
@@ -67,6 +67,13 @@ def test_examples_show_what_their_words_say(tmp_path: Path) -> None:
         for example in shown:
             made = [predicted(tests["model4", seed], example.index) for seed in (0, 1)]
             assert (pair.truth, pair.predicted) in made
+        mistake = (pair.truth, pair.predicted)
+        repeats = [
+            sum(predicted(tests["model4", seed], example.index) == mistake for seed in (0, 1))
+            for example in shown
+        ]
+        assert repeats == sorted(repeats, reverse=True)  # mistakes that both seeds make come first
+        assert sum(repeats) <= pair.count
     for example in (*choice.easiest, *choice.hardest):
         outcomes = [predicted(run, example.index) for run in tests.values()]
         assert (example.right, example.runs) == (sum(t == p for t, p in outcomes), 5)

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from studies import make_study
 
 from bakeoff.evidence.curves import CurvePoint, learning_curves
 from bakeoff.records import RunRecord
-from tests.fixtures.studies import make_study
 
 
 def record(**values: object) -> RunRecord:
@@ -22,7 +22,8 @@ def test_a_row_of_history_becomes_four_points() -> None:
         ("train", "loss"): 1.2, ("train", "accuracy"): 0.4,
         ("validation", "loss"): 1.3, ("validation", "accuracy"): 0.35,
     }  # fmt: skip
-    assert {(p.candidate, p.seed, p.epoch, p.seconds, p.published) for p in points} == {("c", 4, 2, 7.5, False)}
+    where = {(p.candidate, p.seed, p.epoch, p.seconds, p.published) for p in points}
+    assert where == {("c", 4, 2, 7.5, False)}
 
 
 @pytest.mark.parametrize("lost", [None, float("nan"), float("inf")])

@@ -16,6 +16,13 @@ def test_classes_come_best_first_and_ties_by_the_lower_index() -> None:
     assert kept.index_N.tolist() == [41]
 
 
+def test_ties_among_many_classes_keep_the_order_of_the_index() -> None:
+    # Past 16 values NumPy's default sort is no insertion sort, and would mix equal ones.
+    row = np.zeros((1, 200), dtype=np.float32)
+    row[0, [3, 190]] = 0.5
+    assert summarise_probabilities(row, np.array([0]), np.array([0])).top_NT.tolist() == [[3, 190, 0, 1, 2]]
+
+
 def test_few_classes_are_all_kept() -> None:
     kept = summarise_probabilities(np.float32([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1]), np.array([3, 9]))
     assert kept.top_NT.tolist() == [[1, 0], [0, 1]]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from studies import make_study
 
 from bakeoff.evidence.results import COLUMNS, result_rows, results_csv, results_json, results_text
 from bakeoff.records import StudyFolder
-from tests.fixtures.studies import make_study
 
 
 @pytest.fixture
@@ -76,7 +76,8 @@ def test_the_same_records_give_the_same_bytes(folder: StudyFolder) -> None:
 def test_numbers_are_written_short_and_without_a_negative_zero(folder: StudyFolder) -> None:
     row = {**dict.fromkeys(COLUMNS), "test_loss": 0.30000000000000004, "test_accuracy": -1e-9, "seed": 3}
     found = read(results_csv([row]))[0]
-    assert (found["test_loss"], found["test_accuracy"], found["seed"], found["task"]) == ("0.3", "0.0", "3", "")
+    cells = (found["test_loss"], found["test_accuracy"], found["seed"], found["task"])
+    assert cells == ("0.3", "0.0", "3", "")
 
 
 def test_a_name_with_a_comma_and_a_reason_of_two_lines_stay_one_row() -> None:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from studies import make_study
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.runs import load_runs
 from bakeoff.records import StudyFolder
-from tests.fixtures.studies import make_study
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_metrics_are_proved_by_the_predictions(folder: StudyFolder) -> None:
 
 
 @pytest.mark.parametrize(("metric", "by"), [("test_accuracy", 0.01), ("validation_loss", -0.01)])
-def test_a_record_that_its_predictions_contradict_is_refused(folder: StudyFolder, metric: str, by: float) -> None:
+def test_a_record_that_its_predictions_contradict_is_refused(
+    folder: StudyFolder, metric: str, by: float
+) -> None:
     run = folder.run("5 classes", "model4", 0)
     record = run.read()
     assert record is not None
@@ -52,7 +54,8 @@ def test_a_loss_summed_in_single_precision_is_no_contradiction(folder: StudyFold
     run = folder.run("5 classes", "model4", 0)
     record = run.read()
     assert record is not None
-    run.write(replace(record, metrics={**record.metrics, "test_loss": record.metrics["test_loss"] * (1 + 1e-6)}))
+    nearly = record.metrics["test_loss"] * (1 + 1e-6)
+    run.write(replace(record, metrics={**record.metrics, "test_loss": nearly}))
     assert len(load_runs(folder)) == 12
 
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from bakeoff.errors import ConfigError, UnknownNameError
-from bakeoff.models import cnn, keras_layers
 from bakeoff.models.catalog import MODELS, build_model, count_layers, is_user_model, source_digest
 
 GOOD = """\
@@ -142,9 +141,11 @@ def test_the_digest_of_a_users_file_is_that_of_its_bytes(tmp_path):
     assert source_digest("my_net.py:build", tmp_path) == hashlib.sha256(GOOD.encode()).hexdigest()
 
 
-def test_the_digest_of_ours_covers_the_files_that_define_them(tmp_path):
-    texts = [Path(module.__file__).read_bytes() for module in (cnn, keras_layers)]
-    assert source_digest("model4", tmp_path) == hashlib.sha256(b"\0".join(texts)).hexdigest()
+def test_the_digest_of_ours_changes_with_the_name_and_with_the_version(tmp_path, monkeypatch):
+    first, other = source_digest("model4", tmp_path), source_digest("model5", tmp_path)
+    newer = replace(MODELS["model4"], version=MODELS["model4"].version + 1)
+    monkeypatch.setitem(MODELS._entries, "model4", newer)
+    assert len({first, other, source_digest("model4", tmp_path)}) == 3
 
 
 def test_a_digest_of_what_is_not_there_is_refused(tmp_path):

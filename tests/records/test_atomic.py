@@ -193,11 +193,11 @@ def test_a_process_killed_in_the_middle_leaves_the_old_file(old):
 
 def test_what_is_written_is_on_the_disk_before_it_has_its_name(old, monkeypatch):
     calls = []
-    monkeypatch.setattr(os, "fsync", lambda file: calls.append(os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(os.fstat(file).st_ino))
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, target: calls.append("rename") or replace(self, target))
     write_text(old, "new")
-    assert calls == [str(old.with_name(f".record.json.{os.getpid()}.partial")), "rename", str(old.parent)]
+    assert calls == [old.stat().st_ino, "rename", old.parent.stat().st_ino]
 
 
 # JSON

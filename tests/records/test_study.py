@@ -160,11 +160,15 @@ def test_a_run_has_its_folder_under_its_task_and_candidate(folder):
 
 def test_records_come_in_the_order_of_the_study_and_only_those_that_ended(folder):
     written = [("all", "small", 0), ("Five Classes", "small", 1), ("Five Classes", "Big (v2)", 0)]
-    for who in written:
+    for who in [*written, ("Five Classes", "Big (v2)", 1)]:
         folder.run(*who).write(record(*who))
     folder.run("all", "small", 1).path.mkdir(parents=True)
-    found = [(r.task, r.candidate, r.seed) for r in folder.records()]
-    assert found == [("Five Classes", "Big (v2)", 0), ("Five Classes", "small", 1), ("all", "small", 0)]
+    assert [(r.task, r.candidate, r.seed) for r in folder.records()] == [
+        ("Five Classes", "Big (v2)", 1),  # the study's seeds are 1, 0
+        ("Five Classes", "Big (v2)", 0),
+        ("Five Classes", "small", 1),
+        ("all", "small", 0),
+    ]
 
 
 def test_records_of_runs_that_left_the_plan_are_not_among_them(folder, spec):

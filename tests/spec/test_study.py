@@ -141,6 +141,11 @@ def test_a_wrong_key_is_told_before_a_missing_one():
     assert refusal(values).startswith("candidate[1].modle: unknown key")
 
 
+def test_an_entry_that_is_wrong_is_told_before_the_list_being_too_short():
+    values = changed("candidate", [{"name": "small", "model": "m", "input_size": 2}])
+    assert refusal(values).startswith("candidate[1].input_size: got 2")
+
+
 # Who competes where, under which recipe
 
 

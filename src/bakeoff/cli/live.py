@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite, nan
 from types import FrameType
 from typing import Any
 
@@ -51,8 +52,7 @@ def run_live(study: str, arguments: dict[str, Any]) -> int:
         console.print("Stopped; everything so far is kept. The same command continues.")
         return 130
     path = result.report()
-    for part in render_study(result.folder):
-        console.print(part)
+    console.print(render_study(result.folder))
     console.print(Text.assemble("Report: ", (str(path), "bold")))
     return 1 if screen.failed else 0
 
@@ -64,10 +64,14 @@ def prepare_only(study: str, arguments: dict[str, Any]) -> int:
     with screen:
         estimate = api.estimate(study, listener=screen, **arguments)
     console.print(estimate_table(estimate))
+    for row in estimate.rows:
+        if row.problem:
+            console.print(Text(f"! {row.candidate}: {row.problem}", style="red"))
     console.print(
         f"In all about {format_seconds(estimate.seconds)} on {estimate.machine}, "
         f"up to {format_bytes(estimate.memory_bytes)} of memory beside the mapped images, "
-        f"{format_bytes(estimate.disk_bytes)} for the study and {format_bytes(estimate.cache_bytes)} for its images."
+        f"{format_bytes(estimate.disk_bytes)} of disk for the study, "
+        f"{format_bytes(estimate.cache_bytes)} for its images."
     )
     console.print("Measured by timing a few steps of each network; nothing was trained.")
     return 0
@@ -75,17 +79,15 @@ def prepare_only(study: str, arguments: dict[str, Any]) -> int:
 
 def estimate_table(estimate: Estimate) -> Table:
     """Arrange an estimate as a table."""
-    table = Table(title="Plan", title_justify="left", title_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("task", "candidate"):
         table.add_column(name)
     for name in ("to run", "done", "parameters", "images/s", "time", "memory", "disk"):
         table.add_column(name, justify="right")
     for row in estimate.rows:
-        if row.problem:
-            table.add_row(row.task, row.candidate, str(row.runs), str(row.done), Text(row.problem, style="red"))
-            continue
-        if not row.runs:
-            table.add_row(row.task, row.candidate, "0", str(row.done), "", "", "done")
+        if row.problem or not row.runs:
+            note = Text("cannot be built", style="red") if row.problem else "done"
+            table.add_row(row.task, row.candidate, str(row.runs), str(row.done), "", "", note)
             continue
         table.add_row(
             row.task, row.candidate, str(row.runs), str(row.done), f"{row.parameters:,}",
@@ -102,6 +104,7 @@ class _Line:
     run: PlannedRun
     state: str = "waiting"  # then running, and finished, diverged, failed or earlier
     seconds: float = 0.0  # spent, by the clock on the wall
+    pace: float = nan  # seconds that the whole run takes, at the speed seen so far
     progress: float = 0.0
     epoch: float = 0.0
     images_per_second: float = 0.0
@@ -189,6 +192,8 @@ class Screen:
         line.progress, line.seconds = step.progress, now - self._run_started
         if self._first is None:
             self._first = (step.progress, now)
+        elif step.progress > self._first[0]:
+            line.pace = (now - self._first[1]) / (step.progress - self._first[0])
         if now - self._looked > LOOK_SECONDS:
             self._looked = now
             line.loss = float(step.loss)
@@ -204,8 +209,9 @@ class Screen:
         if self._live is None:
             self._say(
                 f"{job.name}: epoch {row['epoch']:.3g}, loss {row['train_loss']:.4f}, "
-                f"validation accuracy {row['validation_accuracy']:.4f}, {row['images_per_second']:.0f} images/s, "
-                f"{format_seconds(self._left(line))} left, {format_seconds(self._left_in_all())} for the study"
+                f"validation accuracy {row['validation_accuracy']:.4f}, "
+                f"{row['images_per_second']:.0f} images/s, {format_seconds(self._left(line))} left, "
+                f"{format_seconds(self._left_in_all())} for the study"
             )
 
     def on_evaluation(self, job: Job, split: str, done: int, total: int) -> None:
@@ -225,6 +231,7 @@ class Screen:
     def _close(self, line: _Line, record: RunRecord, *, earlier: bool) -> None:
         line.state = "earlier" if earlier else record.status
         line.seconds, line.progress, line.epoch = record.total_seconds, 1.0, record.epochs
+        line.pace = record.total_seconds
         line.images_per_second = record.images_per_second
         line.loss = record.metrics.get("test_loss")
         line.accuracy = record.metrics.get("test_accuracy")
@@ -238,10 +245,7 @@ class Screen:
 
     def _left(self, line: _Line) -> float:
         """Seconds until the running run ends, by its own pace."""
-        if self._first is None or line.progress <= self._first[0]:
-            return float("nan")
-        pace = (time.monotonic() - self._first[1]) / (line.progress - self._first[0])
-        return (1 - line.progress) * pace
+        return (1 - line.progress) * line.pace
 
     def _left_in_all(self) -> float:
         """Seconds until the study ends: paces of the same candidate, or else of all work so far."""
@@ -256,12 +260,11 @@ class Screen:
     def _expected(self, line: _Line) -> float:
         if line.run.seconds is not None:
             return line.run.seconds
-        seen = [other for other in self._lines if other.progress > 0.05 and other.run.multiplications]
+        seen = [other for other in self._lines if isfinite(other.pace) and other.run.multiplications]
         name = line.run.job.candidate.name
         same = [other for other in seen if other.run.job.candidate.name == name]
-        work = sum(other.run.multiplications * other.progress for other in same or seen)
-        spent = sum(other.seconds for other in same or seen)
-        return line.run.multiplications * spent / work if work else float("nan")
+        work = sum(other.run.multiplications for other in same or seen)
+        return line.run.multiplications * sum(other.pace for other in same or seen) / work if work else nan
 
     # --- how it looks ---
 
@@ -282,7 +285,9 @@ class Screen:
 
     def _window(self) -> list[_Line]:
         """Choose the rows around the running one, when there are more than fit."""
-        running = next((i for i, line in enumerate(self._lines) if line.state == "running"), len(self._lines) - 1)
+        running = next(
+            (i for i, line in enumerate(self._lines) if line.state == "running"), len(self._lines) - 1
+        )
         room = max(4, min(SHOWN, self._console.height - 6))
         first = min(max(0, running - room // 2), max(0, len(self._lines) - room))
         return self._lines[first : first + room]
@@ -295,7 +300,8 @@ class Screen:
         bar.add_row(
             f"{ended} of {len(self._lines)} runs",
             ProgressBar(total=sum(weights), completed=sum(shares), width=30),
-            f"{format_seconds(time.monotonic() - self._started)} so far, {format_seconds(self._left_in_all())} left",
+            f"{format_seconds(time.monotonic() - self._started)} so far, "
+            f"{format_seconds(self._left_in_all())} left",
         )
         return bar
 

@@ -121,7 +121,9 @@ def _layers(name: str, summary: Summary) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(name), title_justify="left", show_footer=True, box=box.SIMPLE_HEAD)
+    table = Table(
+        title=Text(name), title_justify="left", show_footer=True, box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("layer", "all")
     table.add_column("kind")
     table.add_column("output")

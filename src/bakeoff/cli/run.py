@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,25 +12,24 @@ from bakeoff.errors import ConfigError
 
 def run(
     study: Annotated[str, typer.Argument(help="A shipped study (demo, classic) or a TOML file.")],
-    out: Annotated[Optional[Path], typer.Option(help="The study's folder.  [studies/<name>]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/<name>]")] = None,
     data: Annotated[
-        Optional[list[str]], typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
+        list[str] | None, typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
     ] = None,
-    task: Annotated[Optional[list[str]], typer.Option(help="Only this task; may be repeated.")] = None,
-    only: Annotated[Optional[list[str]], typer.Option(help="Only this candidate; may be repeated.")] = None,
-    seeds: Annotated[Optional[int], typer.Option(help="Only the first so many seeds.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Only this seed.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Only the first so many seeds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Only this seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(help="On the processor.  [all cores]")] = None,
-    workers: Annotated[Optional[int], typer.Option(help="Processes that decode.  [all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
     ] = "stop",
-    download: Annotated[
-        bool, typer.Option(help="Fetch an official source that is nowhere found.")
-    ] = True,
+    download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan with its cost in time, memory and disk, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Print the plan with its cost in time, memory and disk, and stop."),
     ] = False,
 ) -> int:
     """Run or resume a study, and write its report.

@@ -34,10 +34,14 @@ class Mix:
 
     partner_B: np.ndarray  # a permutation of the batch
     kept: float  # share of the image itself, in [0, 1]; also the weight of its label
-    box: tuple[int, int, int, int] | None  # top, left, bottom, right of the pasted part; None blends all pixels
+    box: (
+        tuple[int, int, int, int] | None
+    )  # top, left, bottom, right of the pasted part; None blends all pixels
 
 
-def draw_moves(augmentation: Augmentation, seed: int, epoch: int, step: int, image_B: np.ndarray) -> Moves | None:
+def draw_moves(
+    augmentation: Augmentation, seed: int, epoch: int, step: int, image_B: np.ndarray
+) -> Moves | None:
     """Draw the shifts and mirrorings of one batch; None when the recipe asks for neither.
 
     Args:

@@ -13,7 +13,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -171,37 +171,52 @@ def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     An exception in the making is raised where the item would have come. Leaving the
     loop early ends the thread.
     """
-    ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(maxsize=depth)
-    left = threading.Event()
+    maker = _Maker(items, depth)
+    maker.start()
+    try:
+        while (made := maker.ready.get()) is not None:
+            if isinstance(made, _Failure):
+                raise made.error
+            yield made.item
+    finally:
+        maker.left.set()
+        maker.join()
 
-    def put(entry: tuple[bool, T | BaseException | None]) -> bool:
-        while not left.is_set():
+
+@dataclass(frozen=True, slots=True)
+class _Made(Generic[T]):
+    item: T
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: BaseException
+
+
+class _Maker(threading.Thread, Generic[T]):
+    """Puts items into a queue until they end (None follows them) or nobody waits for them any more."""
+
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        super().__init__(name="batches", daemon=True)
+        self.ready: queue.Queue[_Made[T] | _Failure | None] = queue.Queue(maxsize=depth)
+        self.left = threading.Event()
+        self._items = items
+
+    def run(self) -> None:
+        """Make the items, one after the other."""
+        try:
+            for item in self._items:
+                if not self._put(_Made(item)):
+                    return
+            self._put(None)
+        except BaseException as error:
+            self._put(_Failure(error))
+
+    def _put(self, entry: _Made[T] | _Failure | None) -> bool:
+        while not self.left.is_set():
             try:
-                ready.put(entry, timeout=0.1)
+                self.ready.put(entry, timeout=0.1)
             except queue.Full:
                 continue
             return True
         return False
-
-    def make() -> None:
-        try:
-            for item in items:
-                if not put((True, item)):
-                    return
-            put((False, None))
-        except BaseException as error:  # noqa: BLE001 - handed over to the loop, which raises it
-            put((False, error))
-
-    maker = threading.Thread(target=make, name="batches", daemon=True)
-    maker.start()
-    try:
-        while True:
-            more, item = ready.get()
-            if not more:
-                if item is not None:
-                    raise item  # type: ignore[misc]
-                return
-            yield item  # type: ignore[misc]
-    finally:
-        left.set()
-        maker.join()

@@ -31,7 +31,6 @@ from bakeoff.data.decode import DECODER, Fit
 from bakeoff.data.disk import disk_errors
 from bakeoff.data.source import Item, Progress, Reader
 from bakeoff.data.workers import Job, Seen, decode_all
-from bakeoff.records.atomic import write_json
 from bakeoff.spec.digest import canonical_json
 
 _SCHEMA = "bakeoff-images-1"
@@ -118,8 +117,9 @@ def decoded(
         if images_NHWC is not None:
             return images_NHWC, note, True
     note = _fill(wanted, cache_dir, workers, progress)
-    with disk_errors(note_file):
-        write_json(note_file, asdict(note))
+    with disk_errors(note_file), _partial(note_file.parent) as partial:
+        partial.write_text(json.dumps(asdict(note)), encoding="ascii")
+        partial.replace(note_file)
     images_NHWC = _open(cache_dir, note, wanted.size)
     if images_NHWC is None:
         raise FileNotFoundError(f"{cache_dir / 'images' / note.fingerprint}.u8")
@@ -169,7 +169,7 @@ def _fill(wanted: Wanted, cache_dir: Path, workers: int, progress: Progress) -> 
 
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """Create a file to fill, and remove it whatever happens."""
+    """Create a file to fill, and remove it whatever happens; its name is not even a thread's twice."""
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     file = folder / f".{os.getpid()}-{secrets.token_hex(4)}.partial"

@@ -77,25 +77,21 @@ def open_image(file: str | Path | bytes | BinaryIO) -> Image.Image:
     Raises:
         ValueError: The file cannot be read; the text says why, in a few words.
     """
-    if isinstance(file, bytes) and not file:
+    try:
+        content = Path(file).read_bytes() if isinstance(file, str | Path) else file
+    except OSError as error:
+        raise ValueError(f"unreadable ({error.strerror})") from None
+    if content == b"":
         raise ValueError("an empty file")
     try:
-        image = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
+        image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
         image.load()
     except UnidentifiedImageError:
-        raise ValueError(_why_unknown(file)) from None
-    except FileNotFoundError:
-        raise ValueError("no such file") from None
+        raise ValueError("not an image") from None
     except Exception as error:  # Pillow's decoders raise anything on broken data: OSError, SyntaxError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"unreadable ({reason})") from None
     return image
-
-
-def _why_unknown(file: str | Path | bytes | BinaryIO) -> str:
-    if isinstance(file, str | Path) and Path(file).stat().st_size == 0:
-        return "an empty file"
-    return "not an image"
 
 
 def square(image: Image.Image, size: int, fit: Fit) -> NDArray[np.uint8]:

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 SAMPLE = 10_000  # images that channel statistics are taken from, evenly spaced, when there are more
 
 
-def channel_statistics(images_NHWC: np.ndarray, index: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(
+    images_NHWC: np.ndarray, index: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure mean and standard deviation of each channel, on the scale of the bytes (0..255).
 
     Args:

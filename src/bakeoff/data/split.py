@@ -76,22 +76,28 @@ def cut(
     wanted = [part for part, own in (("test", tested), ("validation", validated)) if not len(own)]
     _refuse_small(labels_N[train], class_ids, wanted)
     if not len(tested):
-        tested = _drawn(labels_N, train, class_ids, test, seed, "test")
+        tested = _drawn(labels_N, train, class_ids, test, seed, "test", left=len(wanted))
         train = np.setdiff1d(train, tested)
     if not len(validated):
-        validated = _drawn(labels_N, train, class_ids, validation, seed, "validation")
+        validated = _drawn(labels_N, train, class_ids, validation, seed, "validation", left=1)
         train = np.setdiff1d(train, validated)
     return Parts(*(np.sort(part).astype(np.int64) for part in (train, validated, tested)))
 
 
 def _drawn(
-    labels_N: NDArray[np.int64], pool: Indices, class_ids: Sequence[str], share: float, seed: int, part: Split
+    labels_N: NDArray[np.int64],
+    pool: Indices,
+    class_ids: Sequence[str],
+    share: float,
+    seed: int,
+    part: Split,
+    left: int,
 ) -> Indices:
-    """Draw a share of every class, at least one image and never all."""
+    """Draw a share of every class: at least one image, and `left` of them stay for the other parts."""
     drawn = []
     for label, class_id in enumerate(class_ids):
         members = pool[labels_N[pool] == label]
-        count = min(max(1, int(np.floor(share * len(members) + 0.5))), len(members) - 1)
+        count = min(max(1, int(np.floor(share * len(members) + 0.5))), len(members) - left)
         order = _stream(seed, part, class_id).permutation(len(members))
         drawn.append(members[order[:count]])
     return np.concatenate(drawn)

@@ -15,13 +15,13 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -134,26 +134,40 @@ def decode_all(job: Job, keys: Sequence[str], workers: int, on_rows: Callable[[i
 
 @contextmanager
 def _processes(job: Job, count: int) -> Iterator[Callable[[Sequence[Chunk]], Iterable[list[Seen]]]]:
-    """Start child processes, each with a thread of ours that waits on it; end them all at the end."""
+    """Start child processes; a thread of ours waits on each, and all are ended at the end."""
     children: list[subprocess.Popen[bytes]] = []
-    mine = threading.local()
+    idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+    threads = ThreadPoolExecutor(count)
 
-    def start() -> None:
-        mine.child = _child()
-        children.append(mine.child)
-        _send(mine.child, job)
+    def ask(chunk: Chunk) -> list[Seen]:
+        child = idle.get()
+        try:
+            return _ask(child, chunk)
+        finally:
+            idle.put(child)
 
-    threads = ThreadPoolExecutor(count, initializer=start)
     try:
-        yield lambda chunks: threads.map(lambda chunk: _ask(mine.child, chunk), chunks)
+        for _ in range(count):
+            children.append(_child())
+            _send(children[-1], job)
+            idle.put(children[-1])
+        yield lambda chunks: threads.map(ask, chunks)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
         for child in children:
             child.kill()
         threads.shutdown(wait=True)
         for child in children:
-            with child:  # closes its pipes and waits for it
-                pass
+            _close(child)
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    """Close an ended worker's pipes and take its exit code, so that nothing of it stays."""
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # what was still to be sent to it
+                pipe.close()
+    child.wait()
 
 
 def _child() -> subprocess.Popen[bytes]:

@@ -23,7 +23,8 @@ FEW_EPOCHS = 12  # up to here each epoch has a dot; a single one would be invisi
 
 # Light palette of page.css (--c0 to --c9), for pictures outside the page.
 PALETTE = (
-    "#2f6db5", "#d26a1e", "#2a8a57", "#b23a88", "#7a5cc4", "#0d8794", "#b8372f", "#8a6a2f", "#6d7d14", "#5c6b7c",
+    "#2f6db5", "#d26a1e", "#2a8a57", "#b23a88", "#7a5cc4",
+    "#0d8794", "#b8372f", "#8a6a2f", "#6d7d14", "#5c6b7c",
 )  # fmt: skip
 _TIME_TICKS = (
     0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, 86400,
@@ -68,6 +69,9 @@ def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> 
         bars: The candidates, best first.
         order: All candidates of the task in the study's order; it numbers the colours.
         chance: Accuracy of guessing, a fraction, drawn as a reference.
+
+    Returns:
+        The chart; empty layers are left out.
     """
     means, seeds, published = _accuracy_rows(bars)
     x = {"field": "accuracy", "type": "quantitative", "title": "test accuracy",
@@ -76,18 +80,20 @@ def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> 
          "axis": {"domain": False, "ticks": False}}  # fmt: skip
     place = {"x": x, "y": y, "color": _color(order)}
     ends = {**place, "x": {**x, "field": "low"}, "x2": {"field": "high"}}
-    mean_tip = [_tip("candidate"), _tip("accuracy", ".2%", "mean"), _tip("low", ".2%", "from"), _tip("high", ".2%", "to")]
+    ends_tip = [_tip("low", ".2%", "from"), _tip("high", ".2%", "to")]
+    mean_tip = [_tip("candidate"), _tip("accuracy", ".2%", "mean"), *ends_tip]
     one_tip = [_tip("candidate"), _tip("seed"), _tip("accuracy", ".2%")]
     published_tip = [_tip("candidate"), _tip("accuracy", ".2%", "published")]
     with_ends = [row for row in means if row["low"] is not None and row["high"] is not None]
+    band = {"type": "rule", "strokeWidth": 7, "opacity": 0.28, "strokeCap": "round"}
+    diamond = {"type": "point", "shape": "diamond", "size": 95, "strokeWidth": 1.8, "style": "published"}
     return _chart(_height(bars), [
         _layer([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
-        _layer(with_ends, {"type": "rule", "strokeWidth": 7, "opacity": 0.28, "strokeCap": "round"}, ends, mean_tip),
+        _layer(with_ends, band, ends, mean_tip),
         _layer(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
         _layer(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
-        _layer(published, {"type": "point", "shape": "diamond", "size": 95, "strokeWidth": 1.8, "style": "published"},
-               {"x": x, "y": y}, published_tip),
-    ])  # fmt: skip
+        _layer(published, diamond, {"x": x, "y": y}, published_tip),
+    ])
 
 
 def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
@@ -96,6 +102,9 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     Args:
         bars: The candidates; at least one with seconds above 0.
         order: All candidates of the task in the study's order; it numbers the colours.
+
+    Returns:
+        The chart; a candidate without a time is not in it.
     """
     rows = _cost_rows([bar for bar in bars if bar.seconds is not None and bar.seconds > 0])
     seconds = [row["seconds"] for row in rows]
@@ -114,7 +123,7 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
         _layer([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
         _layer(rows, {"type": "point", "filled": True, "size": 90, "opacity": 1}, place, tip),
     ]
-    name = {"x": x, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
+    name = {**place, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
     layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6}, name))
     return _chart(min(_height(bars), 360), layers)
 
@@ -127,6 +136,9 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
         order: All candidates of the task in the study's order; it numbers the colours.
         percent: The values are fractions, to be read as per cent.
         logarithmic: The values span more than a linear axis shows.
+
+    Returns:
+        The chart, with a parameter `highlight` that names the one candidate to light.
     """
     rows = [
         {"candidate": line.candidate, "source": line.source, "epoch": epoch, "value": value}
@@ -135,12 +147,12 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
     ]
     ours = [row for row in rows if row["source"] != "published"]
     theirs = [row for row in rows if row["source"] == "published"]
-    epochs = sorted({row["epoch"] for row in rows})
+    epochs = sorted({epoch for line in lines for epoch in line.epochs})
     few = len(epochs) <= FEW_EPOCHS
-    ticks = {"values": epochs} if few else {"tickMinStep": 1, "tickCount": 6}
+    ticks: Spec = {"values": epochs} if few else {"tickMinStep": 1, "tickCount": 6}
     place = {
-        "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "scale": {"nice": False, "zero": False},
-              "axis": {"format": "~g", **ticks}},
+        "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"format": "~g", **ticks},
+              "scale": {"nice": False, "zero": False}},
         "y": {"field": "value", "type": "quantitative", "title": None,
               "scale": {"type": "log" if logarithmic else "linear", "zero": False},
               "axis": {"format": "~%" if percent else "~g", "tickCount": 5}},
@@ -174,7 +186,7 @@ def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -
         "axisY": {"domain": False, "ticks": False},
         "axisDiscrete": {"labelColor": ink, "labelFontSize": 13, "grid": True},
         "axisX": {"grid": True},
-        "legend": {**text, "labelFontSize": 12, "titleFontSize": 12, "orient": "bottom", "columns": 4, "title": None},
+        "legend": {**text, "labelFontSize": 12, "orient": "bottom", "columns": 4, "title": None},
         "title": {"color": ink, "font": font, "fontSize": 14, "anchor": "start", "subtitleColor": ink_2,
                   "subtitleFont": font},
         "rule": {"color": ink_2},
@@ -185,14 +197,16 @@ def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -
 
 def page_config() -> Spec:
     """Return the configuration whose colours are the style sheet's variables."""
-    return config("var(--ink)", "var(--ink-2)", "var(--line)", [f"var(--c{i})" for i in range(10)], "system-ui, sans-serif")
+    palette = [f"var(--c{number})" for number in range(len(PALETTE))]
+    return config("var(--ink)", "var(--ink-2)", "var(--line)", palette, "system-ui, sans-serif")
 
 
-def standalone(spec: Spec, title: str, subtitle: str, *, legend: bool) -> Spec:
+def standalone(spec: Mapping[str, Any], title: str, subtitle: Sequence[str], *, legend: bool) -> Spec:
     """Return a chart that stands outside the page: light, 640 pixels wide, with title and legend."""
     light = config("#16191d", "#565d67", "#dfe3e8", PALETTE, "DejaVu Sans, Helvetica, Arial, sans-serif")
-    whole = {**spec, "width": 640, "background": "#ffffff", "padding": 14, "config": light}
-    whole["title"] = {"text": title, "subtitle": subtitle, "offset": 14}
+    whole = {**spec, "width": 640, "height": spec["height"] + 70, "background": "#ffffff", "padding": 14}
+    whole["config"] = light
+    whole["title"] = {"text": title, "subtitle": list(subtitle), "offset": 14}
     if legend:
         first, *others = spec["layer"]
         whole["layer"] = [_with_legend(first), *others]
@@ -246,7 +260,9 @@ def _accuracy_rows(bars: Sequence[Bar]) -> tuple[list[Spec], list[Spec], list[Sp
     """Return the rows of means, of single seeds and of published values."""
     means = [{"candidate": b.candidate, "accuracy": b.mean, "low": b.low, "high": b.high} for b in bars]
     seeds = [
-        {"candidate": b.candidate, "seed": seed, "accuracy": value} for b in bars for seed, value in b.by_seed.items()
+        {"candidate": b.candidate, "seed": seed, "accuracy": value}
+        for b in bars
+        for seed, value in b.by_seed.items()
     ]
     published = [{"candidate": b.candidate, "accuracy": b.published} for b in bars if b.published is not None]
     return means, seeds, published
@@ -267,8 +283,8 @@ def _cost_rows(bars: Sequence[Bar]) -> list[Spec]:
             if beside and abs(label - other["label"]) < line:
                 label = other["label"] + line
         rows.append({
-            "candidate": bar.candidate, "accuracy": bar.mean, "low": bar.low, "high": bar.high, "label": label,
-            "seconds": bar.seconds, "time": format_seconds(bar.seconds or 0),
+            "candidate": bar.candidate, "accuracy": bar.mean, "low": bar.low, "high": bar.high,
+            "label": label, "seconds": bar.seconds, "time": format_seconds(bar.seconds or 0),
         })  # fmt: skip
     return rows
 

@@ -1,4 +1,4 @@
-"""What was compared and under which control, in words: data, recipe, machine, what is missing, what failed."""
+"""What was compared and under which control: data, recipe, machine, what is missing, what failed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
-from bakeoff.report.view import Cell, Column, Row, Table
-from bakeoff.report.words import MISSING, grouped, plain, plural
+from bakeoff.report.view import Cell, Table, Tone, numbers, row, words
+from bakeoff.report.words import MISSING, grouped, pixels, plain, plural
 from bakeoff.spec import StudySpec
 from bakeoff.units import format_bytes, format_seconds
 
@@ -28,32 +28,30 @@ _UNUSED = {
     "muon": {"optimizer.betas", "optimizer.eps"},
 }  # keys of an optimizer that the other ones read
 _ENVIRONMENT_WORDS = {
-    "processor": "Processor", "cores": "Cores", "threads": "Threads", "memory_bytes": "Memory", "device": "Device",
-    "system": "System", "python": "Python", "torch": "PyTorch", "numpy": "NumPy", "pillow": "Pillow",
-    "bakeoff": "bakeoff", "timm": "timm",
+    "processor": "Processor", "cores": "Cores", "threads": "Threads", "memory_bytes": "Memory",
+    "device": "Device", "system": "System", "python": "Python", "torch": "PyTorch", "numpy": "NumPy",
+    "pillow": "Pillow", "bakeoff": "bakeoff", "timm": "timm",
 }  # fmt: skip
-_STATUS_WORDS = {"diverged": "diverged", "failed": "failed"}
 
 
 def data_table(tasks: Sequence[TaskRecord], number: int) -> Table:
     """List each task's images, how they were split, and by which digests they are recognised."""
+    splits = ("train", "validation", "test")
     columns = (
-        Column(label="Task"), Column(label="Classes", numeric=True), Column(label="Pixels", numeric=True),
-        Column(label="train", numeric=True, group="Images"), Column(label="validation", numeric=True, group="Images"),
-        Column(label="test", numeric=True, group="Images"), Column(label="left out", numeric=True, group="Images"),
-        Column(label="Source and digests"),
+        words("Task"), numbers("Classes"), numbers("Pixels"), *(numbers(split, "Images") for split in splits),
+        numbers("left out", "Images"), words("Source and digests"),
     )  # fmt: skip
     rows = tuple(
-        Row(cells=(
-            Cell(text=task.name), Cell(text=grouped(len(task.class_names))),
-            Cell(text=f"{task.image_size} × {task.image_size}"),
-            *(Cell(text=grouped(task.counts[s]) if s in task.counts else MISSING) for s in ("train", "validation", "test")),
+        row(
+            task.name, grouped(len(task.class_names)), pixels(task.image_size),
+            *(grouped(task.counts[split]) if split in task.counts else MISSING for split in splits),
             Cell(text=grouped(len(task.excluded)), tone="warn" if task.excluded else ""),
             Cell(text=task.source, sub=f"data {task.data_fingerprint}, split {task.split_digest}"),
-        ))
+        )
         for task in tasks
     )  # fmt: skip
-    return Table(number=number, caption="Data: what every candidate of a task was given.", columns=columns, rows=rows)
+    caption = "Data: what every candidate of a task was given."
+    return Table(number=number, caption=caption, columns=columns, rows=rows)
 
 
 def recipe_table(spec: StudySpec, number: int) -> Table:
@@ -71,13 +69,13 @@ def recipe_table(spec: StudySpec, number: int) -> Table:
     rows = []
     for key in keys:
         values = [recipe.get(key, MISSING) for recipe, _ in groups]
-        tone = "warn" if len(set(values)) > 1 else ""
-        rows.append(Row(cells=(Cell(text=_setting_words(key)), *(Cell(text=v, tone=tone) for v in values))))
+        tone: Tone = "warn" if len(set(values)) > 1 else ""
+        rows.append(row(_setting_words(key), *(Cell(text=value, tone=tone) for value in values)))
     heads = [listing(names, most=3) if len(groups) > 1 else "Value" for _, names in groups]
     return Table(
         number=number, kind="pairs" if len(groups) == 1 else "wide",
-        caption="The recipe, in full: equal for every candidate of a task, except where a candidate says otherwise.",
-        columns=(Column(label="Setting"), *(Column(label=head) for head in heads)), rows=tuple(rows),
+        caption="The recipe in full, equal for every candidate of a task but for departures that are listed.",
+        columns=(words("Setting"), *map(words, heads)), rows=tuple(rows),
     )  # fmt: skip
 
 
@@ -90,10 +88,10 @@ def differences_table(records: Iterable[RunRecord], number: int) -> Table | None
     if not seen:
         return None
     rows = tuple(
-        Row(cells=(Cell(text=candidate), Cell(text=task), Cell(text=_setting_words(key)), Cell(text=theirs), Cell(text=own)))
+        row(candidate, task, _setting_words(key), theirs, own)
         for (task, candidate, key), (theirs, own) in seen.items()
     )
-    columns = tuple(Column(label=x) for x in ("Candidate", "Task", "Setting", "The task's", "Its own"))
+    columns = tuple(map(words, ("Candidate", "Task", "Setting", "The task's", "Its own")))
     return Table(
         number=number, columns=columns, rows=rows,
         caption="Departures from the recipe: these candidates are ranked in groups of their own.",
@@ -109,14 +107,15 @@ def machine_table(records: Sequence[RunRecord], number: int) -> Table:
     order = [key for key in ("precision", *_ENVIRONMENT_WORDS) if key in values]
     order += sorted(set(values) - set(order))
     rows = tuple(
-        Row(cells=(
-            Cell(text=_ENVIRONMENT_WORDS.get(key, key.replace("_", " ").capitalize())),
+        row(
+            _ENVIRONMENT_WORDS.get(key, key.replace("_", " ").capitalize()),
             Cell(text="; ".join(values[key]), tone="warn" if len(values[key]) > 1 else ""),
-        ))
+        )
         for key in order
-    )  # fmt: skip
+    )
     caption = "Machine, versions and precision, as each run recorded them."
-    return Table(number=number, kind="pairs", columns=(Column(label="What"), Column(label="Value")), rows=rows, caption=caption)
+    columns = (words("What"), words("Value"))
+    return Table(number=number, kind="pairs", columns=columns, rows=rows, caption=caption)
 
 
 def missing_runs(folder: StudyFolder, spec: StudySpec) -> tuple[str, ...]:
@@ -124,30 +123,29 @@ def missing_runs(folder: StudyFolder, spec: StudySpec) -> tuple[str, ...]:
     lines = []
     for task in spec.tasks:
         for candidate in spec.candidates_of(task):
-            seeds = [seed for seed in spec.seeds if folder.run(task.name, candidate.name, seed).read() is None]
+            runs = {seed: folder.run(task.name, candidate.name, seed) for seed in spec.seeds}
+            seeds = [seed for seed, run in runs.items() if run.read() is None]
             if seeds:
-                lines.append(f"{task.name}: {candidate.name}, {'seed' if len(seeds) == 1 else 'seeds'} {plain(seeds)}")
+                noun = "seed" if len(seeds) == 1 else "seeds"
+                lines.append(f"{task.name}: {candidate.name}, {noun} {plain(seeds)}")
     return tuple(lines)
 
 
 def failures_table(records: Iterable[RunRecord], number: int) -> Table | None:
     """List the runs that diverged or failed, with their reasons; None when all finished."""
     rows = tuple(
-        Row(cells=(
-            Cell(text=record.candidate), Cell(text=record.task), Cell(text=str(record.seed)),
-            Cell(text=_STATUS_WORDS.get(record.status, record.status), tone="bad"),
+        row(
+            record.candidate, record.task, str(record.seed), Cell(text=record.status, tone="bad"),
             Cell(text=record.reason or "no reason was recorded", sub=_progress(record)),
-        ))
+        )
         for record in records
         if record.status != "finished"
     )  # fmt: skip
     if not rows:
         return None
-    columns = (
-        Column(label="Candidate"), Column(label="Task"), Column(label="Seed", numeric=True), Column(label="Ended"),
-        Column(label="Why"),
-    )  # fmt: skip
-    return Table(number=number, columns=columns, rows=rows, caption="Runs without a result. They are in no mean and no interval.")
+    columns = (words("Candidate"), words("Task"), numbers("Seed"), words("Ended"), words("Why"))
+    caption = "Runs without a result. They are in no mean and no interval."
+    return Table(number=number, columns=columns, rows=rows, caption=caption)
 
 
 def hardware_words(records: Sequence[RunRecord]) -> str:
@@ -156,7 +154,8 @@ def hardware_words(records: Sequence[RunRecord]) -> str:
     for record in records:
         device = str(record.environment.get("device") or "")
         cores = record.environment.get("threads") or record.environment.get("cores")
-        names.append(device if device and device != "cpu" else f"CPU, {plural(int(cores), 'thread')}" if cores else "CPU")
+        threads = f", {plural(int(cores), 'thread')}" if cores else ""
+        names.append(device if device not in ("", "cpu") else f"CPU{threads}")
     return listing(list(dict.fromkeys(names))) if names else MISSING
 
 
@@ -169,7 +168,8 @@ def _flat_recipe(recipe: Any) -> dict[str, str]:
         if key in ("epochs", "steps", "time"):
             continue
         if isinstance(value, Mapping):
-            flat.update({f"{key}.{sub}": plain(item) for sub, item in value.items() if f"{key}.{sub}" not in unused})
+            inner = {f"{key}.{sub}": plain(item) for sub, item in value.items()}
+            flat.update({name: text for name, text in inner.items() if name not in unused})
         else:
             flat[key] = plain(value)
     return flat
@@ -202,4 +202,5 @@ def _environment_value(key: str, value: Any) -> str:
 def _progress(record: RunRecord) -> str:
     if not record.steps:
         return ""
-    return f"after {record.epochs:.3g} epochs, {plural(record.steps, 'step')}, {format_seconds(record.train_seconds)}"
+    steps, seconds = plural(record.steps, "step"), format_seconds(record.train_seconds)
+    return f"after {record.epochs:.3g} epochs, {steps}, {seconds}"

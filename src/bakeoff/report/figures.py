@@ -10,7 +10,7 @@ from bakeoff.evidence.summary import CandidateSummary, TaskSummary
 from bakeoff.evidence.words import listing, number, percent
 from bakeoff.records import RunRecord
 from bakeoff.report.charts import Bar, Line, accuracy_chart, cost_chart, curve_chart
-from bakeoff.report.view import Cell, Column, Figure, Legend, Panel, Row, Table
+from bakeoff.report.view import Cell, Figure, Legend, Panel, Table, numbers, row, words
 from bakeoff.report.words import MISSING, plural
 
 WIDE_SPAN = 8.0  # losses that differ by more than this factor are drawn on a logarithmic axis
@@ -34,6 +34,7 @@ def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_n
             key=f"task-{index + 1}-accuracy", title="Accuracy on the test images",
             spec=accuracy_chart(bars, order, task.guess if task.guess is not None else 0.0),
             description="Test accuracy: " + "; ".join(f"{bar.candidate} {percent(bar.mean)}" for bar in bars),
+            marks=("seed", "mean", "interval", "published", "guess"),
         )
     ]  # fmt: skip
     if any(bar.seconds for bar in bars):
@@ -46,14 +47,17 @@ def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_n
     marks = [("seed", "one seed"), ("mean", "mean")]
     marks += [("interval", "95 % interval")] * has_interval
     marks += [("published", "published")] * has_published
-    marks += [("guess", f"guessing, {percent(task.guess)}")] * (task.guess is not None)
+    if task.guess is not None:
+        marks.append(("guess", f"guessing, {percent(task.guess)}"))
     caption = f"{plural(len(bars), 'candidate')}, the most accurate first."
     if len(task.groups) > 1:
         caption += " They were trained under different controls: compare only inside one."
     return Figure(number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks))
 
 
-def curves_figure(task: TaskSummary, records: Sequence[RunRecord], index: int, figure_number: int) -> Figure | None:
+def curves_figure(
+    task: TaskSummary, records: Sequence[RunRecord], index: int, figure_number: int
+) -> Figure | None:
     """Show the learning curves of all seeds with the published ones over them; None without a history."""
     points = learning_curves(records)
     order = [row.name for row in task.candidates]
@@ -67,7 +71,7 @@ def curves_figure(task: TaskSummary, records: Sequence[RunRecord], index: int, f
         panels.append(Panel(
             key=f"task-{index + 1}-{split}-{quantity}", title=title + (", logarithmic" if wide else ""),
             spec=curve_chart(_lines(chosen), order, percent=quantity == "accuracy", logarithmic=wide),
-            description=f"{title} by epoch; the numbers are in the table below",
+            description=f"{title} by epoch; the numbers are in the table below", marks=("line", "dashed"),
         ))  # fmt: skip
     if not panels:
         return None
@@ -78,7 +82,7 @@ def curves_figure(task: TaskSummary, records: Sequence[RunRecord], index: int, f
     caption += f", with the published epochs of {listing(published)} laid over ours." if published else "."
     return Figure(
         number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks),
-        legend=tuple(Legend(candidate=name, color=color) for color, name in enumerate(order) if name in shown),
+        legend=tuple(Legend(candidate=name, color=order.index(name)) for name in order if name in shown),
         table=_curve_table(points, order),
     )  # fmt: skip
 
@@ -119,17 +123,17 @@ def _curve_table(points: Sequence[CurvePoint], order: Sequence[str]) -> Table:
     sums: dict[tuple[str, bool, str], dict[float, list[float]]] = {}
     for point in points:
         if point.split == "validation":
-            row = sums.setdefault((point.candidate, point.published, point.quantity), {})
-            row.setdefault(point.epoch, []).append(point.value)
-    epochs = sorted({epoch for row in sums.values() for epoch in row})
+            by_epoch = sums.setdefault((point.candidate, point.published, point.quantity), {})
+            by_epoch.setdefault(point.epoch, []).append(point.value)
+    epochs = sorted({epoch for by_epoch in sums.values() for epoch in by_epoch})
     rows = tuple(
-        Row(cells=(
+        row(
             Cell(text=name, sub=f"{quantity}, {'published' if is_published else 'mean of seeds'}"),
-            *(_mean_cell(row.get(epoch), quantity) for epoch in epochs),
-        ))
-        for (name, is_published, quantity), row in sorted(sums.items(), key=lambda item: _curve_rank(item[0], order))
-    )  # fmt: skip
-    columns = (Column(label="Epoch"), *(Column(label=f"{epoch:g}", numeric=True) for epoch in epochs))
+            *(_mean_cell(sums[name, is_published, quantity].get(epoch), quantity) for epoch in epochs),
+        )
+        for name, is_published, quantity in sorted(sums, key=lambda key: _curve_rank(key, order))
+    )
+    columns = (words("Epoch"), *(numbers(f"{epoch:g}") for epoch in epochs))
     return Table(caption="Validation by epoch.", columns=columns, rows=rows, kind="wide")
 
 

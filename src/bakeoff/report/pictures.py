@@ -46,7 +46,7 @@ def confusions(folder: StudyFolder, task: str, *, images: bool) -> tuple[str, tu
     if not cards:
         return f"{choice.candidate} mistakes no test image.", ()
     return (
-        f"The mistakes of {choice.candidate}, the most accurate, counted over its seeds: the pairs of classes that it "
+        f"The mistakes of {choice.candidate}, the most accurate, counted over its seeds: the classes that it "
         "confuses most, with test images on which it does.",
         tuple(cards),
     )
@@ -55,10 +55,13 @@ def confusions(folder: StudyFolder, task: str, *, images: bool) -> tuple[str, tu
 def _extremes(choice: ExampleChoice, copies: Images, names: Sequence[str]) -> list[Confusion]:
     """Show the easiest and the hardest images; without pictures they say nothing."""
     found = (
-        ("Recognised by nearly everyone", "The images that most runs of all candidates get right", choice.easiest),
-        ("Recognised by hardly anyone", "The images that fewest runs get right", choice.hardest),
+        ("Recognised by nearly everyone", "Right in most runs of all candidates", choice.easiest),
+        ("Recognised by hardly anyone", "Right in the fewest runs", choice.hardest),
     )
-    cards = [Confusion(title=title, words=words, thumbs=_thumbs(shown, copies, names)) for title, words, shown in found]
+    cards = [
+        Confusion(title=title, words=words, thumbs=_thumbs(shown, copies, names))
+        for title, words, shown in found
+    ]
     return [card for card in cards if card.thumbs]
 
 

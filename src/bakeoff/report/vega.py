@@ -6,6 +6,7 @@ Making it takes two seconds, so it is kept in the user's cache under the version
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -25,15 +26,16 @@ def vega_script() -> str:
     import vl_convert
 
     # A closing tag inside a string of the script would end the page's script element.
-    script: str = vl_convert.javascript_bundle().replace("</script", "<\\/script")
-    try:
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub wants a snippet
+    script = bundle.replace("</script", "<\\/script")
+    with suppress(OSError, ResourceError):  # without a cache it is two seconds each time, nothing else
         write_text(path, script)
-    except (OSError, ResourceError):
-        pass  # a home that cannot be written to costs two seconds each time, nothing else
     return script
 
 
 def _cache_folder() -> Path:
-    """Return where this user's programs keep what can be made again."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "bakeoff"
+    """Return what `bakeoff.data.disk.cache_home` does, which cannot be asked where there is no torch."""
+    own, shared = os.environ.get("BAKEOFF_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own).expanduser()
+    return (Path(shared) if shared else Path.home() / ".cache") / "bakeoff"

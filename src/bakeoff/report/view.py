@@ -6,11 +6,15 @@ Built in `views`, `task_views` and `control_views`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Tone = Literal["", "good", "warn", "bad"]
+_SHAPES = {
+    "seed": "dot", "mean": "bar", "interval": "band", "published": "diamond", "guess": "dotted line",
+    "line": "line", "dashed": "dashed line",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,16 @@ class Column:
     group: str = ""  # columns side by side with the same group share a heading
 
 
+def words(label: str, group: str = "") -> Column:
+    """Make a column of words."""
+    return Column(label=label, group=group)
+
+
+def numbers(label: str, group: str = "") -> Column:
+    """Make a column of numbers, set to the right."""
+    return Column(label=label, numeric=True, group=group)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row; the first cell is its heading."""
@@ -39,6 +53,11 @@ class Row:
     cells: tuple[Cell, ...]
     lead: bool = False  # of the best candidates
     heading: str = ""  # starts a group of rows
+
+
+def row(*cells: str | Cell) -> Row:
+    """Make a row of texts and cells."""
+    return Row(cells=tuple(cell if isinstance(cell, Cell) else Cell(text=cell) for cell in cells))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +72,7 @@ class Table:
 
     @property
     def groups(self) -> tuple[tuple[str, int], ...]:
-        """List the headings above the columns with how many columns each spans; none when no column has one."""
+        """List the headings above the columns, with how many columns each spans; none without any."""
         spans: list[tuple[str, int]] = []
         for column in self.columns:
             if spans and column.group and spans[-1][0] == column.group:
@@ -71,6 +90,11 @@ class Panel:
     title: str
     spec: Mapping[str, Any]  # Vega-Lite
     description: str  # what a reader hears who cannot see it
+    marks: tuple[str, ...] = ()  # shapes of the figure's marks that this chart has
+
+    def marks_in_words(self, meanings: Sequence[tuple[str, str]]) -> str:
+        """Say what its marks mean, for a chart that stands outside the page."""
+        return ", ".join(f"{_SHAPES[shape]}: {words}" for shape, words in meanings if shape in self.marks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,27 @@
-"""From a study's folder to everything that its page says. Nothing is drawn here, and nothing rounds after it."""
+"""From a study's folder to everything that its page says.
+
+Nothing is drawn here, and nothing is rounded after it.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
-from bakeoff.report import control_views, figures, pictures, task_views
-from bakeoff.report.view import Cell, Column, Command, Figure, Row, StudyView, Table, TaskView
+from bakeoff.report import control_views, figures, network_views, pair_views, pictures, task_views
+from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
 from bakeoff.report.words import grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
-from bakeoff.spec.study import slug
 from bakeoff.units import format_seconds
 
+DIGITS = 16  # of a digest, shown
 
-class _Numbers:
+
+class _Counter:
     """Numbers tables and figures through the page."""
 
     def __init__(self) -> None:
@@ -38,6 +43,9 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
         folder: A study, finished or not.
         images: Whether the kept test images go into the page.
 
+    Returns:
+        The page's words, in order.
+
     Raises:
         StudyError: The folder holds no study, or its records contradict each other.
     """
@@ -45,57 +53,59 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
     summary = summarise_study(folder, spec)
     runs = load_runs(folder, spec)
     records = [run.record for run in runs]
-    numbers = _Numbers()
+    counter = _Counter()
     tasks = tuple(
-        _task_view(folder, task, index, [run for run in runs if run.record.task == task.name], numbers, images=images)
+        _task_view(folder, task, index, runs, counter, images=images)
         for index, task in enumerate(summary.tasks)
     )
     failures = control_views.failures_table(records, 0)
     if failures is not None:
-        failures = control_views.failures_table(records, numbers.table())
+        failures = control_views.failures_table(records, counter.table())
     return StudyView(
         name=spec.name, title=summary.title, description=summary.description,
         facts=_facts(summary, records), missing=control_views.missing_runs(folder, spec),
         verdicts=tuple(task_views.verdict_view(task, index) for index, task in enumerate(summary.tasks)),
         tasks=tasks, failures=failures,
-        control_words=_control_words(spec, summary), control=tuple(_control(spec, summary, records, numbers)),
+        control_words=_control_words(spec, summary), control=tuple(_control(spec, summary, records, counter)),
         method=_method(runs, summary), commands=_commands(spec),
-        provenance=(_digests(folder, records, numbers.table()),) if records else (),
+        provenance=(_digests(records, counter.table()),) if records else (),
     )  # fmt: skip
 
 
 def task_figures(
-    task: TaskSummary, runs: Sequence[Run], index: int, numbers: _Numbers | None = None
+    task: TaskSummary, runs: Sequence[Run], index: int, counter: _Counter | None = None
 ) -> tuple[Figure, ...]:
     """List a task's figures, numbered."""
-    numbers = numbers or _Numbers()
+    counter = counter or _Counter()
     found = []
-    accuracy = figures.accuracy_figure(task, runs, index, numbers.figures + 1)
+    accuracy = figures.accuracy_figure(task, runs, index, counter.figures + 1)
     if accuracy is not None:
-        numbers.figure()
+        counter.figure()
         found.append(accuracy)
-    curves = figures.curves_figure(task, [run.record for run in runs], index, numbers.figures + 1)
+    curves = figures.curves_figure(task, [run.record for run in runs], index, counter.figures + 1)
     if curves is not None:
-        numbers.figure()
+        counter.figure()
         found.append(curves)
     return tuple(found)
 
 
 def _task_view(
-    folder: StudyFolder, task: TaskSummary, index: int, runs: Sequence[Run], numbers: _Numbers, *, images: bool
+    folder: StudyFolder, task: TaskSummary, index: int, all_runs: Sequence[Run], counter: _Counter, *,
+    images: bool,
 ) -> TaskView:
-    results = task_views.results_table(task, numbers.table())
-    pairs_words, pairs, other_pairs = task_views.pairs_tables(task, numbers.tables + 1)
+    runs = [run for run in all_runs if run.record.task == task.name]
+    results = task_views.results_table(task, counter.table())
+    pairs_words, pairs, other_pairs = pair_views.pairs_tables(task, counter.tables + 1)
     if pairs is not None:
-        numbers.table()
+        counter.table()
     confusions_words, cards = pictures.confusions(folder, task.name, images=images)
     colors = figures.color_numbers(task)
     return TaskView(
         name=task.name, anchor=task_views.anchor(index), words=task_views.task_words(task), results=results,
-        notes=task_views.notes(task), figures=task_figures(task, runs, index, numbers),
+        notes=task_views.notes(task), figures=task_figures(task, runs, index, counter),
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
-        networks=task_views.networks(task, [run.record for run in runs], colors),
+        networks=network_views.networks(task, [run.record for run in runs], colors),
     )  # fmt: skip
 
 
@@ -116,28 +126,29 @@ def _facts(summary: StudySummary, records: Sequence[RunRecord]) -> tuple[tuple[s
 
 def _control_words(spec: StudySpec, summary: StudySummary) -> str:
     by_budget = [task.name for task in summary.tasks if task.control == "budget"]
-    words = (
-        "Everything that is not architecture is held equal for the candidates of a task: images, split, recipe, seeds. "
-        "Digests of these are stored with every run, and candidates are ranked only against those with equal digests."
+    said = (
+        "Everything that is not architecture is held equal for the candidates of a task: images, split, "
+        "recipe, seeds. Digests of these are stored with every run, and candidates are ranked only against "
+        "those with equal digests."
     )
     if by_budget:
-        words += f" {listing(by_budget)}: what is held equal is the time of training, and all else is free."
-    return words
+        said += f" {listing(by_budget)}: what is held equal is the time of training, and all else is free."
+    return said
 
 
 def _control(
-    spec: StudySpec, summary: StudySummary, records: Sequence[RunRecord], numbers: _Numbers
+    spec: StudySpec, summary: StudySummary, records: Sequence[RunRecord], counter: _Counter
 ) -> Iterator[Table]:
     prepared = [task.record for task in summary.tasks if task.record is not None]
     if prepared:
-        yield control_views.data_table(prepared, numbers.table())
-    yield control_views.recipe_table(spec, numbers.table())
-    departures = control_views.differences_table(records, numbers.tables + 1)
+        yield control_views.data_table(prepared, counter.table())
+    yield control_views.recipe_table(spec, counter.table())
+    departures = control_views.differences_table(records, counter.tables + 1)
     if departures is not None:
-        numbers.table()
+        counter.table()
         yield departures
     if records:
-        yield control_views.machine_table(records, numbers.table())
+        yield control_views.machine_table(records, counter.table())
 
 
 def _method(runs: Sequence[Run], summary: StudySummary) -> tuple[str, ...]:
@@ -146,12 +157,17 @@ def _method(runs: Sequence[Run], summary: StudySummary) -> tuple[str, ...]:
     if not finished:
         return ()
     most = max(len(record.test_readings) for record in finished)
-    read = {0: "No run logged when it read the test images.", 1: "Every run read the test images once, after training."}
+    several = f"A run read the test images up to {plural(most, 'time')}; each reading is in its record."
+    read = {
+        0: "No run logged when it read the test images.",
+        1: "Every run read the test images once, after training.",
+    }
     resumed = sum(record.resumed > 0 for record in finished)
     lines = [
-        read.get(most, f"A run read the test images up to {plural(most, 'time')}; each reading is logged in its record."),
-        "Accuracy and loss are computed again from the stored per-image predictions, and must agree with the record.",
-        "Seeds are never counted as extra images: the comparisons draw seeds and images at random, each for itself.",
+        read.get(most, several),
+        "Accuracy and loss are computed again from the stored per-image predictions, and must agree with "
+        "the record.",
+        "Seeds are never counted as extra images: the comparisons draw both at random, each for itself.",
     ]
     if resumed:
         lines.append(f"{plural(resumed, 'run')} were interrupted and continued.")
@@ -159,34 +175,29 @@ def _method(runs: Sequence[Run], summary: StudySummary) -> tuple[str, ...]:
 
 
 def _commands(spec: StudySpec) -> tuple[Command, ...]:
-    folder = f"studies/{slug(spec.name)}"
-    study = spec.name if spec.name in shipped_studies() else f"{slug(spec.name)}.toml"
-    seed = spec.seeds[0]
-    return (
-        Command(purpose="Train it again, or continue it; runs that have ended are not repeated:", text=f"bakeoff run {study}"),
-        Command(purpose="One seed only:", text=f"bakeoff run {study} --seed {seed} --out {folder}-seed-{seed}"),
-        Command(purpose="This page and its tables again, from the records alone:", text=f"bakeoff report {folder}"),
-        Command(purpose="Every step of every run, while it trains or afterwards:", text=f"tensorboard --logdir {folder}/runs"),
-    )
+    folder = shlex.quote(f"studies/{spec.name}")
+    study = spec.name if spec.name in shipped_studies() else shlex.quote(f"{spec.name}.toml")
+    one_seed = shlex.quote(f"studies/{spec.name}-seed-{spec.seeds[0]}")
+    found = {
+        "Train it again, or continue it; runs that have ended are not repeated:": f"bakeoff run {study}",
+        "One seed only:": f"bakeoff run {study} --seed {spec.seeds[0]} --out {one_seed}",
+        "This page and its tables again, from the records alone:": f"bakeoff report {folder}",
+        "Every step of every run, while it trains or afterwards:": f"tensorboard --logdir {folder}/runs",
+    }
+    return tuple(Command(purpose=purpose, text=text) for purpose, text in found.items())
 
 
-def _digests(folder: StudyFolder, records: Sequence[RunRecord], number: int) -> Table:
+def _digests(records: Sequence[RunRecord], number: int) -> Table:
     """List the identity of every run, by which it is found again."""
-    columns = (
-        Column(label="Run"), Column(label="Identity"), Column(label="Control"), Column(label="Data"), Column(label="Split"),
-    )  # fmt: skip
+    columns = tuple(map(words, ("Run", "Identity", "Control", "Data", "Split")))
     rows = tuple(
-        Row(cells=(
+        row(
             Cell(text=f"{record.candidate}, seed {record.seed}", sub=record.task),
-            *(Cell(text=_short(text)) for text in (
+            *(digest[:DIGITS] for digest in (
                 record.identity, record.control_digest, record.data_fingerprint, record.split_digest,
             )),
-        ))
+        )
         for record in records
     )  # fmt: skip
     caption = "Digests of every run: equal control, data and split mean that two runs may be compared."
     return Table(number=number, caption=caption, columns=columns, rows=rows, kind="wide")
-
-
-def _short(text: str) -> str:
-    return text[:16]

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from bakeoff.evidence.words import percent
-
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -17,8 +16,8 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 def shown(value: float | None, write: Callable[[float], str]) -> str:
     """Write a number, or a dash where there is none.
 
-    >>> shown(None, str), shown(2.5, str)
-    ('–', '2.5')
+    >>> shown(None, str) == MISSING, shown(2.5, str)
+    (True, '2.5')
     """
     return MISSING if value is None else typeset(write(value))
 
@@ -26,8 +25,8 @@ def shown(value: float | None, write: Callable[[float], str]) -> str:
 def typeset(text: str) -> str:
     """Put a minus sign where a number has a hyphen.
 
-    >>> typeset("-2.1 points (p < 0.001)"), typeset("model-4")
-    ('−2.1 points (p < 0.001)', 'model-4')
+    >>> typeset("-2.1 points") == f"{MINUS}2.1 points", typeset("model-4")
+    (True, 'model-4')
     """
     return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, text)
 
@@ -41,11 +40,20 @@ def grouped(value: float) -> str:
     return f"{round(value):,}".replace(",", THIN)
 
 
+def pixels(size: int) -> str:
+    """Write the size of a square image.
+
+    >>> pixels(64).replace(TIMES, "x")
+    '64 x 64'
+    """
+    return f"{size} {TIMES} {size}"
+
+
 def signed_number(value: float) -> str:
     """Write a difference of losses with its sign, unless it rounds to zero.
 
-    >>> signed_number(0.0512), signed_number(-16.12), signed_number(0.0001)
-    ('+0.051', '−16.120', '0.000')
+    >>> signed_number(0.0512), signed_number(-16.12) == f"{MINUS}16.120", signed_number(0.0001)
+    ('+0.051', True, '0.000')
     """
     text = f"{value:+.3f}"
     return "0.000" if float(text) == 0 else text.replace("-", MINUS)
@@ -63,9 +71,9 @@ def plural(number: int, noun: str, many: str | None = None) -> str:
 def range_words(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
     """Write the ends of an interval, never broken over two lines; empty without an interval.
 
-    >>> range_words(0.75, 0.79, percent).replace(NO_BREAK, " ")
+    >>> range_words(75, 79, "{:.1f} %".format).replace(NO_BREAK, " ")
     '75.0 to 79.0 %'
-    >>> range_words(None, None, percent)
+    >>> range_words(None, None, str)
     ''
     """
     if low is None or high is None:
@@ -106,8 +114,8 @@ def sentences(text: str) -> list[str]:
 def points_range(low: float, high: float) -> str:
     """Write the ends of a difference in percentage points.
 
-    >>> points_range(-0.012, 0.034)
-    '−1.2 to +3.4'
+    >>> points_range(0.0, 0.034), points_range(-0.012, 0.034) == f"{MINUS}1.2 to +3.4"
+    ('0.0 to +3.4', True)
     """
     ends = (f"{100 * end:+.1f}" for end in (low, high))
     return " to ".join("0.0" if float(end) == 0 else end for end in ends).replace("-", MINUS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from bakeoff.errors import StudyError
@@ -10,13 +11,14 @@ from bakeoff.evidence.runs import load_runs
 from bakeoff.evidence.summary import summarise_study
 from bakeoff.records import StudyFolder
 from bakeoff.records.atomic import write_json, write_text, writing
-from bakeoff.report.charts import standalone
+from bakeoff.report.charts import Spec, standalone
 from bakeoff.report.page import render_page
-from bakeoff.report.view import Figure, Panel
+from bakeoff.report.view import Panel
 from bakeoff.report.views import study_view, task_figures
 from bakeoff.spec.study import slug
 
 SCALE = 2.0  # pixels of a PNG for one of the drawing
+COLORS = 96  # of a PNG: ten candidates with their shades
 
 
 def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
@@ -42,6 +44,9 @@ def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
 def write_results(folder: StudyFolder) -> None:
     """Write the tables `results.csv` and `results.json`.
 
+    Args:
+        folder: A study, finished or not.
+
     Raises:
         StudyError: The folder holds no study, or its records contradict each other.
     """
@@ -64,29 +69,42 @@ def write_charts(folder: StudyFolder, target: Path) -> list[Path]:
     Raises:
         StudyError: No run of the study has left anything to draw.
     """
-    import vl_convert
+    written = draw_charts(folder, target)
+    if not written:
+        raise StudyError(f"--charts: {folder.path} holds no run with a result, expected at least one")
+    return written
 
+
+def draw_charts(folder: StudyFolder, target: Path) -> list[Path]:
+    """Write every chart that there is, as `write_charts` does; none is no error."""
     spec = folder.spec()
     runs = load_runs(folder, spec)
     written: list[Path] = []
     for index, task in enumerate(summarise_study(folder, spec).tasks):
         for figure in task_figures(task, [run for run in runs if run.record.task == task.name], index):
             for panel in figure.panels:
-                chart = standalone(panel.spec, panel.title, task.name, legend=bool(figure.legend))
-                stem = f"{slug(task.name)}-{_kind(panel)}"
-                svg: str = vl_convert.vegalite_to_svg(chart)
-                write_text(target / f"{stem}.svg", svg)
-                with writing(target / f"{stem}.png") as partial:
-                    partial.write_bytes(vl_convert.vegalite_to_png(chart, scale=SCALE))
-                written += [target / f"{stem}.png", target / f"{stem}.svg"]
-    if not written:
-        raise StudyError(f"--charts: no run of {folder.path} has left anything to draw, expected at least one that ended")
+                subtitle = [task.name, *([words] if (words := panel.marks_in_words(figure.marks)) else [])]
+                chart = standalone(panel.spec, panel.title, subtitle, legend=bool(figure.legend))
+                stem = target / f"{slug(task.name)}-{_kind(panel)}"
+                written += _draw(chart, stem)
     return written
+
+
+def _draw(chart: Spec, stem: Path) -> list[Path]:
+    """Draw one chart; the PNG in few colours, which is a seventh of its size."""
+    import vl_convert
+    from PIL import Image
+
+    svg: str = vl_convert.vegalite_to_svg(chart)
+    picture = Image.open(io.BytesIO(vl_convert.vegalite_to_png(chart, scale=SCALE))).convert("RGB")
+    png_path, svg_path = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    with writing(png_path) as partial:
+        picture.quantize(COLORS).save(partial, "PNG", optimize=True)
+    write_text(svg_path, svg)
+    return [png_path, svg_path]
 
 
 def _kind(panel: Panel) -> str:
     """Return a panel's key without its task's number: ``task-1-train-loss`` is ``train-loss``."""
     return panel.key.split("-", 2)[2]
 
-
-__all__ = ["Figure", "write_charts", "write_report", "write_results"]

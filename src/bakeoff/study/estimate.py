@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bakeoff.errors import ConfigError
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
 from bakeoff.study.lock import open_lock
@@ -28,11 +28,11 @@ class Row:
     candidate: str
     runs: int  # that are missing
     done: int
-    parameters: int
-    images_per_second: float
-    seconds: float  # of all missing runs, evaluation included
-    memory_bytes: int
-    disk_bytes: int
+    parameters: int = 0
+    images_per_second: float = 0.0
+    seconds: float = 0.0  # of all missing runs, evaluation included
+    memory_bytes: int = 0
+    disk_bytes: int = 0
     problem: str = ""  # why it could not be timed
 
 
@@ -94,20 +94,15 @@ def estimate_study(
 
 def _row(runs: list[PlannedRun]) -> Row:
     job, missing = runs[0].job, sum(run.record is None for run in runs)
-    names: Mapping[str, str] = {"task": job.task.name, "candidate": job.candidate.name}
-    counts = {"runs": missing, "done": len(runs) - missing}
+    row = Row(task=job.task.name, candidate=job.candidate.name, runs=missing, done=len(runs) - missing)
     if not missing:
-        return Row(**names, **counts, parameters=0, images_per_second=0, seconds=0, memory_bytes=0, disk_bytes=0)
+        return row
     try:
         found = measure(job)
-    except (RuntimeError, ValueError, TypeError) as error:
-        problem = " ".join(str(error).split())[:200]
-        return Row(
-            **names, **counts, parameters=0, images_per_second=0, seconds=0, memory_bytes=0, disk_bytes=0, problem=problem
-        )
-    return Row(
-        **names,
-        **counts,
+    except (RuntimeError, ValueError, TypeError, ConfigError) as error:
+        return replace(row, problem=" ".join(str(error).split())[:200])
+    return replace(
+        row,
         parameters=found.parameters,
         images_per_second=found.images_per_second,
         seconds=missing * _seconds(job, found),

@@ -31,16 +31,20 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
     lock = folder.read_lock()
     if lock is None:
         if folder.path.exists() and any(p.name != ".claim" for p in folder.path.iterdir()):
-            raise StudyError(f"--out: {folder.path} is not empty and holds no study; expected a new or a study's folder")
+            raise StudyError(
+                f"--out: {folder.path} is not empty and holds no study; expected a new or a study's folder"
+            )
         return resolve(resolve_machine(device, threads))
     if lock.get("schema") != SCHEMA:
         raise StudyError(
-            f"{folder.lock_path}: written with record schema {lock.get('schema')}, this version has {SCHEMA}; use another --out"
+            f"{folder.lock_path}: written with record schema {lock.get('schema')}, "
+            f"this version has {SCHEMA}; use another --out"
         )
     differing = differences(lock["study"], spec.as_dict())
     if differing:
         raise StudyError(
-            f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; use another --out"
+            f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; "
+            "use another folder"
         )
     return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
 
@@ -53,14 +57,17 @@ def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, wher
         )
     if device not in ("auto", values["device"]):
         raise ConfigError(
-            f"--device: got '{device}', but this study was started on '{values['device']}' ({where}); use another --out"
+            f"--device: got '{device}', but this study was started on '{values['device']}' ({where}); "
+            "use another --out"
         )
     machine = resolve_machine(values["device"], values["threads"])
     precision = {name: (pair["used"], pair["reason"]) for name, pair in values["precision"].items()}
     return Resolved(machine, cast(Any, precision))
 
 
-def write_lock(folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: Mapping[str, TaskData]) -> None:
+def write_lock(
+    folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: Mapping[str, TaskData]
+) -> None:
     """Write or extend the lock.
 
     Raises:
@@ -73,7 +80,8 @@ def write_lock(folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: M
         if name in tasks and tasks[name] != digests:
             raise StudyError(
                 f"{folder.path}: the images of task '{name}' are not those of its earlier runs "
-                f"(fingerprint {task_data.fingerprint[:12]}, before {tasks[name]['data_fingerprint'][:12]}); use another --out"
+                f"(fingerprint {task_data.fingerprint[:12]}, "
+                f"before {tasks[name]['data_fingerprint'][:12]}); use another --out"
             )
         tasks[name] = digests
     folder.write_lock({
@@ -83,7 +91,9 @@ def write_lock(folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: M
         "resolved": {
             "device": resolved.machine.device,
             "threads": resolved.machine.threads,
-            "precision": {name: {"used": used, "reason": why} for name, (used, why) in resolved.precision.items()},
+            "precision": {
+                asked: {"used": used, "reason": why} for asked, (used, why) in resolved.precision.items()
+            },
         },
         "environment": old.get("environment") or describe_environment(resolved.machine),
     })  # fmt: skip
@@ -124,4 +134,3 @@ def _name(item: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in (old.keys() | new.keys()) - _WORDS if old.get(key) != new.get(key))
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.preprocess import channel_statistics
@@ -15,7 +15,7 @@ from bakeoff.records import SCHEMA
 from bakeoff.spec import CandidateSpec, Recipe, StudySpec, TaskSpec, digest
 from bakeoff.study.selection import Selection
 from bakeoff.training.job import Job
-from bakeoff.training.machine import Machine, Precision, resolve_precision
+from bakeoff.training.machine import Asked, Machine, Precision, resolve_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,9 @@ class Resolved:
 
 def resolve(machine: Machine) -> Resolved:
     """Decide what each precision that a recipe can ask for means on a machine."""
-    asked = ("auto", "fp32", "bf16")
-    return Resolved(machine, {name: resolve_precision(name, machine.torch_device) for name in asked})
+    return Resolved(
+        machine, {name: resolve_precision(name, machine.torch_device) for name in get_args(Asked)}
+    )
 
 
 def check_spec(spec: StudySpec, base_dir: Path) -> None:
@@ -90,11 +91,20 @@ def plan_task(
 
 def settings(recipe: Recipe) -> dict[str, Any]:
     """Write a recipe for a digest: without defaults, so that a key added later changes no identity."""
-    return recipe.model_dump(mode="json", exclude_defaults=True)
+    values = recipe.model_dump(mode="json", exclude_defaults=True)
+    if values.get("epochs") == 1:
+        del values["epochs"]  # what a recipe without any length means
+    return values
 
 
 def _identity(
-    task: TaskSpec, candidate: CandidateSpec, recipe: Recipe, precision: str, data: TaskData, seed: int, base_dir: Path
+    task: TaskSpec,
+    candidate: CandidateSpec,
+    recipe: Recipe,
+    precision: str,
+    data: TaskData,
+    seed: int,
+    base_dir: Path,
 ) -> str:
     """Digest everything that decides the weights; names, titles and published figures do not."""
     return digest({
@@ -120,7 +130,11 @@ def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData) -> 
 def _differences(common: Recipe, own: Recipe) -> dict[str, list[Any]]:
     """Name the keys in which a candidate's recipe is not its task's, with both values."""
     left, right = (_flat(recipe.model_dump(mode="json")) for recipe in (common, own))
-    return {key: [left.get(key), right.get(key)] for key in sorted({*left, *right}) if left.get(key) != right.get(key)}
+    return {
+        key: [left.get(key), right.get(key)]
+        for key in sorted({*left, *right})
+        if left.get(key) != right.get(key)
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

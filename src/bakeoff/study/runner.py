@@ -22,10 +22,10 @@ from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
 from bakeoff.study.selection import Selection
+from bakeoff.training.cost import training_multiplications
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
-from bakeoff.training.cost import training_multiplications
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def run_study(
     *,
     base_dir: Path,
     selection: Selection = Selection(),  # noqa: B008 - frozen
-    options: DataOptions = DataOptions(),  # noqa: B008 - frozen
+    options: DataOptions = DataOptions(),
     device: str = "auto",
     threads: int | None = None,
     listener: StudyListener | None = None,
@@ -107,6 +107,10 @@ def prepare_tasks(
     """
     found = {}
     for task in selection.tasks_of(spec):
+
+        def tell(phase: str, done: int, total: int, name: str = task.name) -> None:
+            listener.on_prepare(name, phase, done, total)
+
         found[task.name] = prepare(
             task,
             locations=options.locations,
@@ -115,7 +119,7 @@ def prepare_tasks(
             workers=options.workers,
             on_corrupt=options.on_corrupt,
             download=options.download,
-            progress=lambda phase, done, total, name=task.name: listener.on_prepare(name, phase, done, total),
+            progress=tell,
         )
         listener.on_data(task.name, found[task.name])
     return found
@@ -136,7 +140,9 @@ def plan_study(
         jobs = plan_task(
             spec, task, data[task.name], selection=selection, resolved=resolved, base_dir=base_dir
         )
-        weights = {job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed}
+        weights = {
+            job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed
+        }
         for job in jobs:
             record = _ended(_folder_of(folder, job), job)
             length = job.recipe.length
@@ -172,7 +178,9 @@ def _run_all(
             write_results(folder, spec)
             listener.on_run_end(run.job, record)
         yield record
-        last_of_task = position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
+        last_of_task = (
+            position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
+        )
         if last_of_task:
             keep_examples(folder, run.job.task.name, run.job.data)
     write_results(folder, spec)
@@ -181,12 +189,17 @@ def _run_all(
 def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_seconds: float) -> RunRecord:
     old = run_folder.read()
     if old is not None:  # failed before, or of a model file that has changed since
+        readings = run_folder.test_readings() if old.identity == job.identity else []
         run_folder.discard()
+        for reading in readings:
+            run_folder.note_test_reading(reading)
     listener.on_run_start(job)
     try:
         return train_run(job, run_folder, _RunEar(job, listener), checkpoint_seconds=checkpoint_seconds)
     except OSError as error:
-        raise StudyError(f"{run_folder.path}: {error.strerror or error}; the same command continues") from error
+        raise StudyError(
+            f"{run_folder.path}: {error.strerror or error}; the same command continues"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +244,3 @@ def _task_record(task: TaskSpec, data: TaskData) -> TaskRecord:
         details=data.describe(),
         test_files=[data.keys[i] for i in data.test],
     )
-

@@ -29,7 +29,8 @@ class Selection:
             raise ConfigError("--seeds and --seed: got both, expected at most one of them")
         if self.seeds is not None and not 1 <= self.seeds <= len(spec.seeds):
             raise ConfigError(
-                f"--seeds: got {self.seeds}, expected a number from 1 to {len(spec.seeds)}, the seeds of the study"
+                f"--seeds: got {self.seeds}, expected a number from 1 to {len(spec.seeds)}, "
+                "as many as the study has"
             )
         if self.seed is not None and self.seed not in spec.seeds:
             listed = ", ".join(map(str, spec.seeds))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-
-import torch
 
 from bakeoff.data.batches import ImageStore, TrainingBatches, steps_in_epoch
 from bakeoff.errors import BakeoffError
 from bakeoff.models.summary import summarise
 from bakeoff.training.allocator import give_back, private_bytes
-from bakeoff.training.classifier import Classifier, build_classifier
+from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict
 from bakeoff.training.job import Job
-from bakeoff.training.loop import Course, Listener, Loop, Step, Stopped, own_random_state
-from bakeoff.training.objective import Objective
-from bakeoff.training.run import autocast_for, initial_state
+from bakeoff.training.loop import Course, Loop, Step, Stopped, own_random_state
+from bakeoff.training.run import autocast_for, initial_state, objective_for
 
 BACKWARD = 3  # a training step multiplies about three times as often as a prediction
 WARM_UP = 2  # steps that are not timed
@@ -66,16 +64,14 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
     give_back()
     with own_random_state(job.machine.torch_device):
         device = job.machine.torch_device
-        model = _classifier(job).to(device=device, memory_format=torch.channels_last)
+        model = placed(_classifier(job), device)
         parameters = sum(p.numel() for p in model.parameters())
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(model, job)
         watch = _Watch(WARM_UP, WARM_UP + steps, seconds)
         loop = _short_loop(job, model, store, watch)
-        try:
+        with suppress(Stopped):
             loop.run(state)
-        except Stopped:
-            pass
         memory = private_bytes()
         index = job.data.train[:128]
         started = time.perf_counter()
@@ -86,7 +82,7 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
     return Measured(per_step, predicting / len(index), memory, parameters, images / per_step)
 
 
-class _Watch(Listener):
+class _Watch:
     """Times the steps after the warm-up, and stops when it has seen enough."""
 
     def __init__(self, first: int, last: int, limit: float) -> None:
@@ -123,7 +119,7 @@ def _short_loop(job: Job, model: Classifier, store: ImageStore, watch: _Watch) -
     return Loop(
         course=_course(job),
         batches=batches,
-        objective=Objective(recipe.label_smoothing),
+        objective=objective_for(job),
         autocast=autocast_for(job),
         forward=model,
         validate=lambda state: {"validation_loss": 0.0, "validation_accuracy": 0.0},

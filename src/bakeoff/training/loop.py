@@ -78,7 +78,7 @@ class Course:
         return self.progress(state) >= 1 or _stops_early(self.recipe, state.history)
 
     def rate(self, state: TrainingState) -> float:
-        """Return the learning rate of the next step; neither the first nor the last of them is wasted at 0."""
+        """Return the learning rate of the next step; neither the first nor the last is wasted at 0."""
         total = self.steps_total
         progress = (state.steps + 1) / (total + 1) if total is not None else self.progress(state)
         return self.recipe.optimizer.lr * rate_factor(self.recipe.schedule, progress, self.recipe.warmup)

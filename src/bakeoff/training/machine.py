@@ -14,6 +14,7 @@ import torch
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.training.allocator import keep_pages
 
+Asked = Literal["auto", "fp32", "bf16"]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -55,7 +56,9 @@ def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine
         raise ConfigError(f"--threads: got {threads}, expected a whole number of at least 1")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and int(number or 0) >= available:
-        raise ResourceError(f"--device: got '{device}', but PyTorch sees {available} CUDA devices here; use cpu or auto")
+        raise ResourceError(
+            f"--device: got '{device}', but PyTorch sees {available} CUDA devices here; expected cpu or auto"
+        )
     if kind == "auto":
         device = "cuda" if available else "cpu"
     return Machine(device, threads or usable_cores())
@@ -68,7 +71,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def resolve_precision(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> tuple[Precision, str]:
+def resolve_precision(asked: Asked, device: torch.device) -> tuple[Precision, str]:
     """Decide the precision of training, and say why.
 
     bf16 means mixed precision: weights, optimizer and loss stay in fp32. It is chosen

@@ -56,7 +56,7 @@ OPTIMIZERS.register(
     "muon",
     OptimizerEntry(
         lambda groups, spec: Muon(groups, lr=spec.lr, momentum=spec.momentum, nesterov=True),
-        "Jordan et al., 'Muon: an optimizer for hidden layers', 2024, in timm's form; AdamW for what is no matrix",
+        "Jordan et al., 'Muon: an optimizer for hidden layers', 2024, in timm's form; AdamW for vectors",
     ),
 )
 

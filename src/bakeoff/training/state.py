@@ -72,8 +72,9 @@ class TrainingState:
             "averaged": self.averaged.module.state_dict() if self.averaged is not None else None,
             "tally": (self.tally.loss, self.tally.correct, self.tally.seen),
         }
-        with writing(path) as partial:
-            torch.save({"identity": identity, "plain": plain, **tensors}, partial)
+        # Through a file of our own: on a full disk torch's writer raises an error that names no cause.
+        with writing(path) as partial, partial.open("wb") as file:
+            torch.save({"identity": identity, "plain": plain, **tensors}, file)
 
     def load(self, path: Path, identity: str) -> bool:
         """Continue from a checkpoint of the same run, if there is one.
@@ -89,7 +90,9 @@ class TrainingState:
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise StudyError(f"{path} is damaged ({type(error).__name__}); delete it to train this run anew") from error
+            raise StudyError(
+                f"{path} is damaged ({type(error).__name__}); delete it to train this run anew"
+            ) from error
         if saved["identity"] != identity:
             return False
         self.model.load_state_dict(saved["model"])

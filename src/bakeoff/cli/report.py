@@ -1,0 +1,64 @@
+"""`bakeoff report DIR`: the page again, from records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bakeoff.records import StudyFolder
+
+
+def report(
+    study: Annotated[Path, typer.Argument(help="A study's folder, finished or not.")],
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Leave the test images out of the page.")
+    ] = False,
+    charts: Annotated[
+        Path | None, typer.Option(help="Write the charts as PNG and SVG to this folder.")
+    ] = None,
+    publish: Annotated[
+        Path | None, typer.Option(help="Copy the study without weights to this folder, to be committed.")
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write a study's page and tables again, from its records alone."""
+    from rich.console import Console
+
+    from bakeoff.records import StudyFolder
+    from bakeoff.report.terminal import render_study
+    from bakeoff.report.write import write_charts, write_report
+
+    console, folder = Console(), StudyFolder(study)
+    path = write_report(folder, images=not no_images)
+    for part in render_study(folder).renderables:
+        console.print(part)
+    _say(console, f"Report: {path}")
+    if charts is not None:
+        written = write_charts(folder, charts)
+        _say(console, f"Charts: {len(written)} files in {charts}")
+    if publish is not None:
+        _publish(console, folder, publish)
+    if open_page:
+        typer.launch(path.resolve().as_uri())
+
+
+def _publish(console: Console, folder: StudyFolder, target: Path) -> None:
+    """Publish, and say how large that became."""
+    from bakeoff.report.publish import LARGEST_BYTES
+    from bakeoff.report.publish import publish as publish_study
+    from bakeoff.units import format_bytes
+
+    published = publish_study(folder, target)
+    _say(console, f"Published: {published.path} ({format_bytes(published.size_bytes)})")
+    if published.too_large:
+        _say(console, f"That is more than {format_bytes(LARGEST_BYTES)}, which is much for a repository.")
+
+
+def _say(console: Console, text: str) -> None:
+    """Print one line as it is: a path is never wrapped, nor taken for markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,72 @@
+"""Each candidate's network: its drawing, its layer table, its size in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bakeoff.evidence.architecture import draw_architecture
+from bakeoff.evidence.summary import TaskSummary
+from bakeoff.evidence.words import count
+from bakeoff.records import RunRecord
+from bakeoff.report.view import Network, Row, Table, numbers, row, words
+from bakeoff.report.words import TIMES, grouped, pixels
+
+_DRAWN = {"name", "kind", "output_shape", "parameters", "multiplications"}  # what a drawing reads of a layer
+
+
+def networks(
+    task: TaskSummary, records: Sequence[RunRecord], colors: Mapping[str, int]
+) -> tuple[Network, ...]:
+    """Show each candidate's network: the drawing and the layer table of its first run that has one."""
+    first: dict[str, RunRecord] = {}
+    for record in records:
+        if record.layers:
+            first.setdefault(record.candidate, record)
+    return tuple(
+        Network(
+            candidate=record.candidate, color=colors[record.candidate], words=_network_words(record),
+            drawing=_drawing(record),
+            layers=_layers_table(record),
+        )
+        for record in (first[row.name] for row in task.candidates if row.name in first)
+    )  # fmt: skip
+
+
+def _network_words(record: RunRecord) -> str:
+    parts = [f"{grouped(record.parameters)} parameters"]
+    if record.trainable != record.parameters:
+        parts.append(f"{grouped(record.trainable)} trainable")
+    if record.multiplications:
+        parts.append(f"{count(record.multiplications)} multiplications an image")
+    if record.input_size:
+        parts.append(f"{pixels(record.input_size)} pixels")
+    return ", ".join(parts)
+
+
+def _drawing(record: RunRecord) -> str:
+    """Draw the network, unless its record is older than what a drawing needs."""
+    if not all(set(layer) >= _DRAWN for layer in record.layers):
+        return ""
+    return draw_architecture(record.layers, title=record.candidate, image_size=record.input_size or None)
+
+
+def _layers_table(record: RunRecord) -> Table:
+    columns = (
+        words("Layer"), words("Kind"), numbers("Output"), numbers("Parameters"), numbers("Trainable"),
+        numbers("Multiplications"),
+    )  # fmt: skip
+    caption = f"Layers of {record.candidate}, in the order of computation."
+    return Table(caption=caption, columns=columns, rows=tuple(map(_layer_row, record.layers)), kind="wide")
+
+
+def _layer_row(layer: Mapping[str, Any]) -> Row:
+    kind = " ".join(filter(None, (str(layer.get("kind", "")), str(layer.get("detail", "")))))
+    shape = f" {TIMES} ".join(str(size) for size in layer.get("output_shape", ()))
+    counts = (_layer_count(layer.get(key)) for key in ("parameters", "trainable", "multiplications"))
+    return row(str(layer.get("name", "")), kind, shape, *counts)
+
+
+def _layer_count(value: float | None) -> str:
+    return grouped(value) if value and math.isfinite(value) else ""

@@ -1,0 +1,215 @@
+"""A study in compact form, to be committed and read by others: evidence without weights.
+
+    study.lock, results.csv, results.json    as the study has them
+    report.html                              without the test images
+    README.md                                the result tables, for whoever browses the folder
+    charts/*.png                             the page's charts
+    tasks/<task>/task.json                   the names of the test images only where they are few
+    runs/.../record.json, predictions.npz    per-image predictions of the test images
+
+Paths of this machine are cut to their last part. `bakeoff report` on the published folder
+makes the same `results.csv` again, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bakeoff.errors import ConfigError
+from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord
+from bakeoff.records.atomic import write_text
+from bakeoff.report.view import Cell, StudyView, Table
+from bakeoff.report.views import study_view
+from bakeoff.report.write import draw_charts, write_report
+from bakeoff.spec import StudySpec
+
+MOST_TEST_FILES = 2000  # names; Tiny ImageNet's 10,000 would be a third of the published folder
+LARGEST_BYTES = 3_000_000  # that a repository should take in for a study
+
+T = TypeVar("T")
+
+_PUBLISHED = {
+    "study.lock", "results.csv", "results.json", "report.html", "README.md", "charts", "tasks", "runs",
+}  # fmt: skip
+
+# An absolute path of at least two parts, or one below the home folder; not the path of a URL.
+_PATH = re.compile(r"(?:file://)?(?<![\w./~:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\:,;]+[/\\])+([^\s'\"/\\:,;]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Where a study was published, and how large that is."""
+
+    path: Path
+    size_bytes: int
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it is more than a repository should take in."""
+        return self.size_bytes > LARGEST_BYTES
+
+
+def publish(folder: StudyFolder, target: Path) -> Published:
+    """Copy a study in compact form, its tables and page made anew.
+
+    Args:
+        folder: The study.
+        target: The folder to be; an earlier publication there is replaced.
+
+    Returns:
+        Where it lies, and its size.
+
+    Raises:
+        ConfigError: The target holds something that is no publication.
+        StudyError: The folder holds no study, or its records contradict each other.
+    """
+    spec = folder.spec()
+    _refuse_other_folder(folder, target)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _fill(folder, spec, StudyFolder(partial))
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Published(path=target, size_bytes=sum(file.stat().st_size for file in _files(target)))
+
+
+def without_paths(value: T) -> T:
+    """Copy plain values with every absolute path cut to its last part.
+
+    >>> without_paths({"source": "read from /home/ann/photos/birds, 3 files"})
+    {'source': 'read from …/birds, 3 files'}
+    >>> without_paths("see https://example.org/a/b, 1/2 and conv 3x3 /2")
+    'see https://example.org/a/b, 1/2 and conv 3x3 /2'
+    """
+    found: Any = value
+    if isinstance(value, str):
+        found = _PATH.sub(lambda match: f"…/{match[1]}", value.replace(f"{Path.home()}/", "~/"))
+    elif isinstance(value, dict):
+        found = {without_paths(key): without_paths(item) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        found = [without_paths(item) for item in value]
+    result: T = found
+    return result
+
+
+def _refuse_other_folder(folder: StudyFolder, target: Path) -> None:
+    """Refuse to replace what is no publication, the study itself above all."""
+    if target.resolve() == folder.path.resolve():
+        raise ConfigError(f"--publish: got {target}, which is the study itself; expected another folder")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ConfigError(f"--publish: got {target}, which is a file; expected a folder")
+    strange = sorted(path.name for path in target.iterdir() if path.name not in _PUBLISHED)
+    strange += [file.name for file in _files(target) if file.suffix in (".safetensors", ".pt")]
+    is_publication = (target / "README.md").exists() and (target / "study.lock").exists()
+    if strange or (any(target.iterdir()) and not is_publication):
+        what = strange[0] if strange else "files that are no publication"
+        raise ConfigError(f"--publish: {target} holds {what}, expected a new folder or a publication")
+
+
+def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
+    """Write everything into a folder that nobody sees yet."""
+    to.path.mkdir(parents=True)
+    to.write_lock(without_paths(folder.read_lock() or {}))
+    for task in spec.tasks:
+        record = folder.read_task(task.name)
+        if record is not None:
+            to.write_task(_lighter(record))
+    for run in folder.records(spec):
+        name = (run.task, run.candidate, run.seed)
+        _copy_run(run, folder.run(*name), to.run(*name))
+    write_report(to, images=False)
+    charts = [path for path in draw_charts(to, to.path / "charts") if _keep_png(path)]
+    text = markdown(study_view(to, images=False), [path.name for path in charts])
+    write_text(to.path / "README.md", text)
+
+
+def _keep_png(path: Path) -> bool:
+    """Remove the SVG, which Markdown does not need beside the PNG."""
+    if path.suffix == ".svg":
+        path.unlink()
+        return False
+    return True
+
+
+def _lighter(record: TaskRecord) -> TaskRecord:
+    files = record.test_files if len(record.test_files) <= MOST_TEST_FILES else []
+    return replace(
+        record,
+        source=without_paths(record.source),
+        details=without_paths(record.details),
+        excluded=without_paths(record.excluded),
+        test_files=without_paths(files),
+    )
+
+
+def _copy_run(record: RunRecord, source: RunFolder, to: RunFolder) -> None:
+    """Copy the predictions of the test images, and the record after them."""
+    test = source.read_predictions("test")
+    if test is not None:
+        to.write_predictions({"test": test})
+    to.write(RunRecord(**without_paths(vars(record))))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def markdown(view: StudyView, charts: list[str]) -> str:
+    """Arrange a view's verdicts and result tables as Markdown.
+
+    Args:
+        view: The page.
+        charts: File names in ``charts/``, in the page's order.
+
+    Returns:
+        The text of a README.
+    """
+    lines = [f"# {_plain_text(view.title)}", ""]
+    if view.description:
+        lines += [_plain_text(view.description), ""]
+    if view.missing:
+        lines += ["**Not finished.** Missing: " + _plain_text("; ".join(view.missing)) + ".", ""]
+    pictures = iter(charts)
+    for verdict, task in zip(view.verdicts, view.tasks, strict=True):
+        lines += [f"## {_plain_text(task.name)}", "", f"**{_plain_text(verdict.said)}**", ""]
+        lines += [_plain_text(words) + "\n" for words in (verdict.why, task.words) if words]
+        lines += [*_markdown_table(task.results), "", _plain_text(task.results.caption), ""]
+        for panel in (panel for figure in task.figures for panel in figure.panels):
+            title = _plain_text(f"{panel.title}, {task.name}")
+            lines += [f"![{title}](charts/{next(pictures)})", ""]
+        lines += [f"- {_plain_text(words)}" for words in task.notes] + [""] * bool(task.notes)
+    lines += ["## Do it again", ""]
+    for command in view.commands:
+        lines += [command.purpose, "", "```sh", command.text, "```", ""]
+    lines += ["The page, with comparisons, curves and networks, is `report.html`; it opens offline.", ""]
+    return "\n".join(lines)
+
+
+def _markdown_table(table: Table) -> list[str]:
+    heads = [_plain_text(", ".join(filter(None, (column.group, column.label)))) for column in table.columns]
+    ruler = ["---:" if column.numeric else "---" for column in table.columns]
+    rows = [[_markdown_cell(cell, lead=row.lead) for cell in row.cells] for row in table.rows]
+    return [f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows)]
+
+
+def _markdown_cell(cell: Cell, *, lead: bool) -> str:
+    text = _plain_text(cell.text)
+    main = f"**{text}**" if lead and text else text
+    return f"{main}<br>{_plain_text(cell.sub)}" if cell.sub else main
+
+
+def _plain_text(text: str) -> str:
+    """Escape what Markdown and the HTML in it would take for markup."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(escaped.split()))

@@ -1,0 +1,97 @@
+"""From what a run was asked for and how far it came to its record, in plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from bakeoff.models.summary import Summary
+from bakeoff.records import RunRecord
+from bakeoff.training.job import Job
+from bakeoff.training.machine import describe_environment
+from bakeoff.training.state import TrainingState
+
+
+@dataclass
+class Account:
+    """What is known of a run while it works; whatever it reached when it ends is recorded."""
+
+    started: str = field(default_factory=lambda: now())
+    summary: Summary | None = None
+    state: TrainingState | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def record(
+        self,
+        job: Job,
+        status: Literal["finished", "diverged", "failed"],
+        reason: str | None,
+        readings: list[dict[str, str]],
+    ) -> RunRecord:
+        """Close the account.
+
+        Args:
+            job: What was asked for.
+            status: How it ended.
+            reason: Why, in one line, when it did not finish.
+            readings: Every reading of the test images.
+        """
+        published = job.candidate.published
+        return RunRecord(
+            identity=job.identity,
+            study=job.study,
+            task=job.task.name,
+            candidate=job.candidate.name,
+            seed=job.seed,
+            status=status,
+            reason=reason,
+            control=job.task.control,
+            control_digest=job.control_digest,
+            recipe=job.recipe.model_dump(mode="json"),
+            differences=job.differences,
+            data_fingerprint=job.data.fingerprint,
+            split_digest=job.data.split_digest,
+            model=job.candidate.model,
+            input_size=job.input_size,
+            environment=describe_environment(job.machine),
+            precision={"used": job.precision, "reason": job.precision_reason},
+            metrics=self.metrics,
+            test_readings=readings,
+            published=published.model_dump(mode="json", exclude_defaults=True) if published else None,
+            started=self.started,
+            ended=now(),
+            **_network(self.summary),
+            **_trained(self.state, len(job.data.train)),
+        )
+
+
+def _network(summary: Summary | None) -> dict[str, Any]:
+    if summary is None:
+        return {}
+    return {
+        "parameters": summary.parameters,
+        "trainable": summary.trainable,
+        "multiplications": summary.multiplications,
+        "layers": list(summary.rows),
+    }
+
+
+def _trained(state: TrainingState | None, images: int) -> dict[str, Any]:
+    if state is None:
+        return {}
+    return {
+        "epochs": state.images / images,
+        "steps": state.steps,
+        "train_seconds": state.seconds,
+        "total_seconds": state.total_seconds,
+        "images_per_second": state.images / state.seconds if state.seconds else 0.0,
+        "peak_memory_bytes": state.peak_bytes,
+        "resumed": state.resumed,
+        "history": state.history,
+    }
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import layouts
+import pytest
+
+from bakeoff.data.archive import open_tree, refuse_escape
+from bakeoff.data.source import Opening
+from bakeoff.data.tree import unwrapped
+from bakeoff.errors import DataError, ResourceError
+
+ESCAPES = ["../evil.png", "/etc/evil.png", "a/../../evil.png", "C:\\evil.png", "..\\evil.png"]
+
+
+def zip_with(file: Path, *members: str) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for member in members:
+            archive.writestr(zipfile.ZipInfo(member), b"x")
+    return file
+
+
+def tar_with(file: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(file, "w") as archive:
+        for member in members:
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+    return file
+
+
+def plain(name: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = 1
+    return member
+
+
+@pytest.mark.parametrize("make", [layouts.class_zip, layouts.class_tar])
+def test_an_archive_holds_what_its_folder_holds(make: object, tmp_path: Path, opening: Opening) -> None:
+    tree, stamps = unwrapped(open_tree(make(tmp_path), opening))  # type: ignore[operator]
+    folder = tmp_path / "pets"
+    assert sorted(stamps) == sorted(str(f.relative_to(folder)) for f in folder.rglob("*.png"))
+    assert tree.read("bee/3.png") == (folder / "bee" / "3.png").read_bytes()
+
+
+@pytest.mark.parametrize("member", ESCAPES)
+def test_a_zip_with_a_path_that_escapes_is_refused(member: str, tmp_path: Path, opening: Opening) -> None:
+    tree = open_tree(zip_with(tmp_path / "a.zip", "cat/1.png", member), opening)
+    with pytest.raises(DataError, match=r"a\.zip: member '.*evil\.png' leaves the archive"):
+        tree.stamps()
+
+
+@pytest.mark.parametrize("member", ESCAPES)
+def test_a_tar_with_a_path_that_escapes_leaves_nothing_behind(
+    member: str, tmp_path: Path, opening: Opening
+) -> None:
+    file = tar_with(tmp_path / "a.tar", plain("cat/1.png"), plain(member))
+    with pytest.raises(DataError, match=r"a\.tar: member '.*evil\.png' leaves the archive"):
+        open_tree(file, opening)
+    assert list((opening.cache_dir / "unpacked").iterdir()) == []
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+@pytest.mark.parametrize("member", ["a.png", "a/b..c.png", "..a/b.png"])
+def test_dots_in_names_are_no_escape(member: str) -> None:
+    refuse_escape(Path("a.zip"), member)
+
+
+def test_links_in_a_tar_are_left_out(tmp_path: Path, opening: Opening) -> None:
+    link = tarfile.TarInfo("cat/link.png")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    tree = open_tree(tar_with(tmp_path / "a.tar", plain("cat/1.png"), link), opening)
+    assert list(tree.stamps()) == ["cat/1.png"]
+
+
+def test_a_tar_is_unpacked_once(tmp_path: Path, opening: Opening) -> None:
+    file = layouts.class_tar(tmp_path)
+    first = open_tree(file, opening)
+    stamps = first.stamps()
+    again = open_tree(file, opening)
+    assert (again.place, again.stamps()) == (first.place, stamps)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path, opening: Opening) -> None:
+    file = zip_with(tmp_path / "a.zip", "cat/1.png")
+    content = bytearray(file.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the table of contents
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="'cat/1.png' is encrypted"):
+        open_tree(file, opening).stamps()
+
+
+def test_a_damaged_member_of_a_zip_cannot_be_read(tmp_path: Path, opening: Opening) -> None:
+    file = layouts.class_zip(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[content.index(b"IDAT") + 8] ^= 255
+    file.write_bytes(content)
+    tree, _ = unwrapped(open_tree(file, opening))
+    with pytest.raises(OSError, match="Bad CRC-32"):
+        tree.read("ant/0.png")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])
+def test_a_file_that_is_no_archive_says_so(name: str, tmp_path: Path, opening: Opening) -> None:
+    (tmp_path / name).write_bytes(b"this is a text" * 100)
+    with pytest.raises(DataError, match=r"cannot be read as a (zip|tar) archive"):
+        open_tree(tmp_path / name, opening).stamps()
+
+
+def test_a_cut_tar_leaves_nothing_behind(tmp_path: Path, opening: Opening) -> None:
+    file = layouts.class_tar(tmp_path)
+    file.write_bytes(file.read_bytes()[:-4000])
+    with pytest.raises(DataError, match="cannot be read as a tar archive"):
+        open_tree(file, opening)
+    assert list((opening.cache_dir / "unpacked").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_unpacked(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = layouts.class_tar(tmp_path)
+    monkeypatch.setattr("bakeoff.data.archive.shutil.copyfileobj", full)
+    with pytest.raises(ResourceError, match="disk full"):
+        open_tree(file, opening)
+    assert list((opening.cache_dir / "unpacked").iterdir()) == []

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from bakeoff.data.disk import cache_home, data_home, disk_errors
+from bakeoff.errors import ResourceError
+
+
+def test_own_variables_win_over_xdg_and_xdg_over_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("BAKEOFF_CACHE", "BAKEOFF_DATA", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert (cache_home(), data_home()) == (tmp_path / ".cache/bakeoff", tmp_path / ".local/share/bakeoff")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xc")
+    monkeypatch.setenv("XDG_DATA_HOME", "/xd")
+    assert (cache_home(), data_home()) == (Path("/xc/bakeoff"), Path("/xd/bakeoff"))
+    monkeypatch.setenv("BAKEOFF_CACHE", "/c")
+    monkeypatch.setenv("BAKEOFF_DATA", "~/d")
+    assert (cache_home(), data_home()) == (Path("/c"), tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "disk full: could not write /x"), (errno.EDQUOT, "disk full"), (errno.EROFS, "cannot write /x")],
+)
+def test_what_the_disk_refuses_is_one_line(number: int, message: str) -> None:
+    with pytest.raises(ResourceError, match=message), disk_errors(Path("/x")):
+        raise OSError(number, "refused")
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(OSError, match="input/output"), disk_errors(Path("/x")):
+        raise OSError(errno.EIO, "input/output")

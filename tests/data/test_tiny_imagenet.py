@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import layouts
+import pytest
+
+from bakeoff.data.source import Opening
+from bakeoff.data.tiny_imagenet import open_tiny_imagenet
+from bakeoff.errors import DataError
+
+
+def test_the_labelled_official_validation_images_are_the_test_part(tiny_imagenet: Path, opening: Opening) -> None:
+    listing = open_tiny_imagenet(tiny_imagenet, opening)
+    assert Counter(item.split for item in listing.items) == {"train": 30, "test": 12}
+    tested = {item.key: item.class_id for item in listing.items if item.split == "test"}
+    assert tested["val/images/val_1.JPEG"] == layouts.WNIDS[1]
+    assert not any(key.startswith("test/") for key in tested)
+
+
+def test_the_first_synonym_is_the_classes_human_name(tiny_imagenet: Path, opening: Opening) -> None:
+    assert open_tiny_imagenet(tiny_imagenet, opening).names == {
+        "n01443537": "goldfish", "n01629819": "European fire salamander", "n01641577": "bullfrog",
+    }  # fmt: skip
+
+
+def test_words_are_optional(tmp_path: Path, opening: Opening) -> None:
+    (layouts.tiny_imagenet(tmp_path) / "words.txt").unlink()
+    assert open_tiny_imagenet(tmp_path, opening).names == {}
+
+
+def test_missing_annotations_are_named(tmp_path: Path, opening: Opening) -> None:
+    (layouts.tiny_imagenet(tmp_path) / "val" / "val_annotations.txt").unlink()
+    with pytest.raises(DataError, match=r"no val/val_annotations\.txt in .*official layout"):
+        open_tiny_imagenet(tmp_path, opening)
+
+
+def test_an_annotated_image_that_is_missing_is_named_with_its_line(tmp_path: Path, opening: Opening) -> None:
+    (layouts.tiny_imagenet(tmp_path) / "val" / "images" / "val_2.JPEG").unlink()
+    with pytest.raises(DataError, match=r"val_annotations\.txt, line 3: no image val/images/val_2\.JPEG"):
+        open_tiny_imagenet(tmp_path, opening)
+
+
+def test_an_annotation_without_a_class_is_refused(tmp_path: Path, opening: Opening) -> None:
+    (layouts.tiny_imagenet(tmp_path) / "val" / "val_annotations.txt").write_text("val_0.JPEG n01443537\n")
+    with pytest.raises(DataError, match="line 1: got 'val_0.JPEG n01443537', expected a file, a tab and a wnid"):
+        open_tiny_imagenet(tmp_path, opening)
+
+
+def test_another_folder_is_not_taken_for_it(class_folders: Path, opening: Opening) -> None:
+    with pytest.raises(DataError, match="expected Tiny ImageNet's official layout"):
+        open_tiny_imagenet(class_folders, opening)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study
+
+from bakeoff.errors import StudyError
+from bakeoff.evidence.comparison import holm
+from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
+from bakeoff.records import StudyFolder
+
+FIVE = TASKS[0]
+
+
+def summarise(path: Path, *candidates: CandidateSketch, task: TaskSketch = FIVE, **made: Any) -> TaskSummary:
+    """Make a study of one task and summarise it."""
+    folder = make_study(path, tasks=[task], candidates=candidates, examples=False, **made)
+    return summarise_study(folder).tasks[0]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudySummary:
+    folder = make_study(
+        tmp_path_factory.mktemp("study"),
+        diverged={("5 classes", "model1", 1)},
+        failed={("16 classes", "model5", seed) for seed in (0, 1, 2)},
+        missing={("16 classes", "model1", 2)},
+        examples=False,
+    )
+    return summarise_study(folder)
+
+
+def test_runs_are_counted(study: StudySummary) -> None:
+    assert (study.planned, study.ended, study.seeds) == (18, 17, (0, 1, 2))
+    five, sixteen = study.tasks
+    assert five.candidate("model1").statuses == {"finished": 2, "diverged": 1, "failed": 0, "missing": 0}
+    assert sixteen.candidate("model1").statuses == {"finished": 2, "diverged": 0, "failed": 0, "missing": 1}
+    assert five.candidate("model1").reasons == ("seed 1 diverged: the loss became nan at step 54",)
+
+
+def test_accuracy_over_seeds_is_bounded_by_students_t(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], examples=False)
+    row = summarise_study(folder).tasks[0].candidate("model4")
+    values = [run.metric("test_accuracy") for run in folder.records() if run.candidate == "model4"]
+    golden = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    assert row.accuracy is not None
+    assert (row.accuracy.low, row.accuracy.high) == pytest.approx(golden)
+    assert (row.accuracy.n, row.accuracy.over) == (3, "seeds")
+
+
+def test_accuracy_of_one_seed_is_bounded_over_its_images(tmp_path: Path) -> None:
+    row = summarise(tmp_path, CANDIDATES[1], seeds=[0]).candidates[0]
+    assert row.accuracy is not None
+    assert row.loss is not None
+    assert (row.accuracy.n, row.accuracy.over) == (250, "images")
+    golden = stats.binomtest(round(row.accuracy.mean * 250), 250).proportion_ci(method="wilson")
+    assert (row.accuracy.low, row.accuracy.high) == pytest.approx((golden.low, golden.high))
+    assert (row.loss.low, row.loss.n) == (None, 1)
+
+
+def test_costs_are_means_over_the_finished_seeds(study: StudySummary) -> None:
+    row = study.tasks[0].candidate("model1")  # seeds 0 and 2; seed 1 diverged
+    assert row.train_seconds == pytest.approx(21.4 * 1.01)
+    assert (row.parameters, row.trainable) == (8_460_000, 8_459_936)
+    failed = study.tasks[1].candidate("model5")
+    assert (failed.accuracy, failed.train_seconds, failed.finished) == (None, None, False)
+
+
+def test_candidates_are_ranked_by_accuracy_and_the_unfinished_are_not(study: StudySummary) -> None:
+    group = study.tasks[1].groups[0]
+    assert (group.ranking, group.unranked) == (("model4", "model1"), ("model5",))
+    assert [row.name for row in study.tasks[1].candidates] == ["model1", "model4", "model5"]  # as in the file
+    best = study.tasks[1].best
+    assert best is not None
+    assert best.name == "model4"
+
+
+def test_a_candidate_with_its_own_recipe_is_ranked_apart_and_its_difference_is_named(tmp_path: Path) -> None:
+    own = CandidateSketch(name="own", skill=4.0, recipe={"batch_size": 32, "optimizer": {"lr": 0.01}})
+    task = summarise(tmp_path, *CANDIDATES, own)
+    assert [group.ranking for group in task.groups] == [("model4", "model5", "model1"), ("own",)]
+    assert task.groups[0].title == "the task's recipe"
+    assert "batch_size 32 instead of 64" in task.groups[1].title
+    assert task.groups[1].differences["batch_size"] == [64, 32]
+    assert not [c for c in task.comparisons if "own" in (c.first, c.second)]
+    assert task.best is not None
+    assert task.best.name == "model4"  # of the larger group, though "own" is more accurate
+    assert task.verdict.startswith("Its candidates were trained under 2 controls and are ranked inside each.")
+
+
+def test_all_pairs_of_a_group_are_compared_and_corrected_together(study: StudySummary) -> None:
+    found = study.tasks[0].comparisons
+    assert {frozenset((c.first, c.second)) for c in found} == {
+        frozenset(pair) for pair in (("model1", "model4"), ("model1", "model5"), ("model4", "model5"))
+    }
+    assert [c.p_holm for c in found] == holm([c.p for c in found])
+    assert next(c for c in found if "model1" in (c.first, c.second)).seeds == (0, 2)
+
+
+def test_ours_is_held_against_what_was_published(study: StudySummary) -> None:
+    better = study.tasks[0].candidate("model4").published
+    worse = study.tasks[1].candidate("model4").published
+    unfinished = study.tasks[1].candidate("model5").published
+    assert better is not None
+    assert worse is not None
+    assert (better.at_least_as_accurate, worse.at_least_as_accurate, unfinished) == (True, False, None)
+    assert better.accuracy_difference == pytest.approx(0.8613333 - 0.772)
+    assert better.text == "at least as accurate as published: +8.9 points against 77.2 %"
+    assert worse.text.startswith("less accurate than published: -")
+
+
+def test_an_accuracy_equal_to_the_published_one_is_at_least_as_accurate(tmp_path: Path) -> None:
+    row = summarise(tmp_path / "a", CANDIDATES[2], seeds=[0]).candidates[0]
+    assert row.accuracy is not None
+    same = CandidateSketch(name="model5", skill=2.5, published={"accuracy": row.accuracy.mean})
+    again = summarise(tmp_path / "b", same, seeds=[0]).candidates[0].published
+    assert again is not None
+    assert (again.at_least_as_accurate, again.inside_interval) == (True, True)
+
+
+def test_the_winner_is_told_apart_when_the_difference_is_more_than_chance(tmp_path: Path) -> None:
+    strong = CandidateSketch(name="strong", skill=4.5)
+    task = summarise(tmp_path, CANDIDATES[0], strong)
+    assert task.verdict.startswith("strong won with ")
+    assert "told apart from the runner-up model1 (53.6 %): +45.7 points, Holm p < 0.001." in task.verdict
+    assert task.groups[0].not_told_apart == ()
+
+
+def test_equals_are_not_told_apart_and_the_cheapest_is_named(tmp_path: Path) -> None:
+    # The original's finetune 2 and 3: the same weights of the same network, 0.626 against 0.573.
+    dear = CandidateSketch(name="finetune 2", skill=2.0, train_seconds=300)
+    cheap = CandidateSketch(name="finetune 3", skill=1.98, train_seconds=200, parameters=3_250_058)
+    task = summarise(tmp_path, dear, cheap)
+    assert task.groups[0].not_told_apart == (task.groups[0].ranking,)
+    assert "cannot be told apart from" in task.verdict
+    if task.groups[0].ranking[0] == "finetune 2":
+        assert "The cheapest of these is finetune 3: 3 min of training, 3.3 M parameters." in task.verdict
+
+
+def test_two_seeds_are_said_to_be_few(tmp_path: Path) -> None:
+    task = summarise(tmp_path, *CANDIDATES[1:], seeds=[0, 1])
+    assert "Two seeds say little about how seeds vary" in task.verdict
+
+
+def test_a_verdict_over_fewer_seeds_says_which(tmp_path: Path) -> None:
+    task = summarise(tmp_path, *CANDIDATES[1:], failed={("5 classes", "model5", 1)})
+    assert "on seeds 0 and 2 that both finished" in task.verdict
+
+
+def test_a_candidate_alone_is_compared_with_nobody(tmp_path: Path) -> None:
+    assert summarise(tmp_path, CANDIDATES[1]).verdict == (
+        "model4 reached 86.1 %; there is nothing to compare it with."
+    )
+
+
+def test_a_study_that_has_only_begun_can_be_summarised(tmp_path: Path) -> None:
+    everything = {("5 classes", c.name, seed) for c in CANDIDATES for seed in (0, 1, 2)}
+    task = summarise(tmp_path, *CANDIDATES, missing=everything)
+    assert task.verdict == "No run of this task has finished. 9 of 9 runs are still to come."
+    assert (task.groups, task.best, task.comparisons) == ((), None, ())
+    assert task.candidate("model4").published is not None
+
+
+def test_a_budget_group_is_titled_so_whatever_its_members_recipes_are(tmp_path: Path) -> None:
+    task = TaskSketch(name="5 classes", classes=5, test_images=250, validation_images=125, control="budget")
+    found = summarise(tmp_path, CANDIDATES[1], task=task)
+    assert [group.title for group in found.groups] == ["the task's budget"]
+
+
+def test_size_and_guess_come_from_the_records(study: StudySummary) -> None:
+    five, sixteen = study.tasks
+    assert (five.classes, five.test_images, five.guess) == (5, 250, 0.2)
+    assert (sixteen.classes, sixteen.test_images, sixteen.guess) == (16, 320, 1 / 16)
+
+
+def test_a_folder_without_a_study_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"holds no study: expected a file study\.lock"):
+        summarise_study(StudyFolder(tmp_path))
+
+
+def test_evidence_is_computed_without_torch() -> None:
+    code = (
+        "import sys, bakeoff.evidence.summary, bakeoff.evidence.results, bakeoff.evidence.curves, "
+        "bakeoff.evidence.confusion, bakeoff.report.terminal; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'timm')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the page is not opened in a browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+class Visit:
+    """A page opened from the disk, with everything that it asked for and complained about."""
+
+    def __init__(self, browser: Any, path: Path, width: int, scheme: str) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page = self.context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(path.as_uri())
+        charts = self.page.locator("[data-chart]").count()
+        self.page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {charts}")
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390, 360])
+@pytest.mark.parametrize("study", ["sound", "troubled"])
+def test_the_page_opens_offline_without_a_complaint_and_fits(
+    browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
+) -> None:
+    with Visit(browser, page_of[study], width, scheme) as visit:
+        assert visit.complaints == []
+        assert all(url.startswith(("file:", "data:")) for url in visit.requests)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        drawn = visit.page.locator("[data-chart] svg")
+        assert drawn.count() == visit.page.locator("[data-chart]").count() > 0
+        assert all(box["width"] > 200 for box in (drawn.nth(k).bounding_box() for k in range(drawn.count())))
+
+
+def test_light_and_dark_have_their_own_colours_and_charts_follow(browser: Any, page_of: dict[str, Path]) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        with Visit(browser, page_of["sound"], 1280, scheme) as visit:
+            paper = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            axis = visit.page.locator("[data-chart] svg .mark-text text").first
+            seen[scheme] = (paper, axis.evaluate("e => getComputedStyle(e).fill"))
+    assert seen["light"][0] != seen["dark"][0]
+    assert seen["light"][1] != seen["dark"][1]
+
+
+def test_a_candidate_is_lit_from_the_keyboard(browser: Any, page_of: dict[str, Path]) -> None:
+    with Visit(browser, page_of["sound"], 1280, "light") as visit:
+        button = visit.page.locator("[data-key] button").first
+        lines = visit.page.locator("[data-chart='task-1-validation-loss'] svg .mark-line path")
+        before = lines.evaluate_all("all => all.map(e => getComputedStyle(e).opacity)")
+        button.focus()
+        visit.page.keyboard.press("Enter")
+        visit.page.wait_for_timeout(200)
+        after = lines.evaluate_all("all => all.map(e => getComputedStyle(e).opacity)")
+        assert button.get_attribute("aria-pressed") == "true"
+        assert len(set(before)) == 1
+        assert len(set(after)) == 2
+        visit.page.keyboard.press("Enter")
+        assert button.get_attribute("aria-pressed") == "false"

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from studies import CandidateSketch, TaskSketch, make_study
+
+from bakeoff.errors import ConfigError
+from bakeoff.records import StudyFolder
+from bakeoff.report.publish import LARGEST_BYTES, publish, without_paths
+from bakeoff.report.write import write_report
+
+TASK = [TaskSketch(name="a task", classes=3, test_images=60, validation_images=30)]
+NETS = [CandidateSketch(name="one", skill=1.0), CandidateSketch(name="two|x", skill=2.0)]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    folder = make_study(tmp_path / "study", tasks=TASK, candidates=NETS, seeds=[0, 1])
+    run = folder.run("a task", "one", 0)
+    run.weights_path.write_bytes(b"weights")
+    run.probabilities_path.write_bytes(b"probabilities")
+    task = folder.read_task("a task")
+    assert task is not None
+    folder.write_task(replace(task, source="a folder of images, /home/ann/secret place/birds"))
+    lock = folder.read_lock() or {}
+    folder.write_lock({**lock, "command": ["bakeoff", "run", f"{Path.home()}/studies/mine.toml"]})
+    return folder
+
+
+def test_a_publication_holds_evidence_and_no_weights(study: StudyFolder, tmp_path: Path) -> None:
+    published = publish(study, tmp_path / "public")
+    names = {str(path.relative_to(published.path)) for path in published.path.rglob("*") if path.is_file()}
+    assert {"study.lock", "results.csv", "results.json", "report.html", "README.md"} <= names
+    assert "tasks/a-task/task.json" in names
+    assert "charts/a-task-accuracy.png" in names
+    runs = {name for name in names if name.startswith("runs/")}
+    assert {Path(name).name for name in runs} == {"record.json", "predictions.npz"}
+    assert len(runs) == 8
+    assert published.size_bytes == sum((published.path / name).stat().st_size for name in names)
+    assert published.size_bytes < LARGEST_BYTES
+    assert not published.too_large
+
+
+def test_a_report_on_the_publication_makes_the_same_table_byte_for_byte(study: StudyFolder, tmp_path: Path) -> None:
+    public = StudyFolder(publish(study, tmp_path / "public").path)
+    table = public.csv_path.read_bytes()
+    assert table == study.csv_path.read_bytes()
+    public.csv_path.unlink()
+    page = public.report_path.read_bytes()
+    write_report(public)
+    assert public.csv_path.read_bytes() == table
+    assert public.report_path.read_bytes() == page
+
+
+def test_paths_of_this_machine_do_not_leave_it(study: StudyFolder, tmp_path: Path) -> None:
+    public = publish(study, tmp_path / "public").path
+    for path in public.rglob("*"):
+        if path.suffix in (".json", ".lock", ".html", ".md", ".csv"):
+            text = path.read_text(encoding="utf-8")
+            assert "/home/ann" not in text
+            assert f"{Path.home()}/" not in text
+            assert str(tmp_path) not in text
+    assert json.loads((public / "study.lock").read_text(encoding="utf-8"))["command"][2] == "…/mine.toml"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("/data/sets/birds", "…/birds"),
+        ("read 3 of '/mnt/a/b/c.png': bad", "read 3 of '…/c.png': bad"),
+        ("C:\\Users\\ann\\birds", "…/birds"),
+        ("file:///srv/x/birds", "…/birds"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("train/n01443537/images", "train/n01443537/images"),
+        ("1/2 and 3 / 4", "1/2 and 3 / 4"),
+        ("my_net.py:build", "my_net.py:build"),
+    ],
+)
+def test_only_absolute_paths_are_cut(before: str, after: str) -> None:
+    assert without_paths({"key": [before]}) == {"key": [after]}
+
+
+def test_the_readme_is_a_markdown_table_with_every_candidate(study: StudyFolder, tmp_path: Path) -> None:
+    lines = (publish(study, tmp_path / "public").path / "README.md").read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    cells = [line.replace("\\|", "").count("|") for line in table]
+    assert len(table) == 4
+    assert len(set(cells)) == 1
+    assert any(line.startswith("| one |") for line in table)
+    pictures = [line.split("](")[1].rstrip(")") for line in lines if line.startswith("![")]
+    assert pictures
+    assert all((tmp_path / "public" / picture).is_file() for picture in pictures)
+
+
+def test_an_earlier_publication_is_replaced_whole(study: StudyFolder, tmp_path: Path) -> None:
+    first = publish(study, tmp_path / "public").path
+    stale = first / "runs" / "a-task" / "gone" / "seed-0"
+    stale.mkdir(parents=True)
+    publish(study, first)
+    assert not stale.exists()
+
+
+def test_a_study_of_diverged_runs_only_can_be_published(tmp_path: Path) -> None:
+    diverged = {("a task", net.name, 0) for net in NETS}
+    folder = make_study(tmp_path / "s", tasks=TASK, candidates=NETS, seeds=[0], diverged=diverged)
+    assert "the loss became nan" in (publish(folder, tmp_path / "p").path / "results.csv").read_text(encoding="utf-8")
+
+
+def test_another_folder_is_never_overwritten(study: StudyFolder, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="which is the study itself"):
+        publish(study, study.path)
+    other = make_study(tmp_path / "other", tasks=TASK, candidates=NETS, seeds=[0])
+    with pytest.raises(ConfigError, match="expected a new folder or a publication"):
+        publish(study, other.path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "cat.jpg").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"holds cat\.jpg"):
+        publish(study, photos)
+    assert (photos / "cat.jpg").exists()
+    assert other.lock_path.exists()
