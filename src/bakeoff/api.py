@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bakeoff.errors import ConfigError, DataError
+from bakeoff.errors import ConfigError, DataError, UnknownNameError, nearest
 from bakeoff.evidence.results import result_rows
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.spec import StudySpec, load_study, study_from_dict
@@ -65,12 +65,14 @@ class StudyResult:
             task: Its name; None for a study of one task.
 
         Raises:
-            ConfigError: The study has several tasks and none was named.
+            ConfigError: The study has several tasks and none was named, or has no such task.
             DataError: No run of the task has finished.
         """
         tasks = [t.name for t in self.folder.spec().tasks]
         if task is None and len(tasks) > 1:
             raise ConfigError(f"task: the study has {len(tasks)}, expected one of {', '.join(tasks)}")
+        if task is not None and task not in tasks:
+            raise UnknownNameError(f"task: got '{task}'{nearest(task, tasks)}")
         wanted = task or tasks[0]
         finished = [r for r in self.records if r.task == wanted and r.status == "finished"]
         if not finished:

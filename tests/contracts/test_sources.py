@@ -25,10 +25,12 @@ class Case:
     path: Path | None
 
     def prepare(self, cache_dir: Path, **task: object) -> TaskData:
-        path_given = self.data == "path"
-        spec = TaskSpec(name="t", data=str(self.path) if path_given else self.data, **{"image_size": 16, **task})
-        locations = {} if path_given or self.path is None else {self.data: self.path}
-        return prepare(spec, locations=locations, base_dir=Path("/"), cache_dir=cache_dir, workers=1, download=False)
+        data = str(self.path) if self.data == "path" else self.data
+        locations = {} if self.data == "path" or self.path is None else {self.data: self.path}
+        return prepare(
+            TaskSpec(name="t", data=data, **{"image_size": 16, **task}),
+            locations=locations, base_dir=Path("/"), cache_dir=cache_dir, workers=1, download=False,
+        )  # fmt: skip
 
 
 def made(name: str, root: Path, variant: int = 0) -> Case:

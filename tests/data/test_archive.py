@@ -87,7 +87,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path, opening: Opening) -> None:
     content = bytearray(file.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the table of contents
     file.write_bytes(content)
-    with pytest.raises(DataError, match="'cat/1.png' is encrypted"):
+    with pytest.raises(DataError, match=r"'cat/1\.png' is encrypted"):
         open_tree(file, opening).stamps()
 
 

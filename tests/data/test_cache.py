@@ -98,13 +98,12 @@ def test_a_damaged_note_is_as_good_as_none(class_folders: Path, tmp_path: Path) 
 
 def test_unreadable_files_leave_no_gap(tmp_path: Path) -> None:
     folder = layouts.class_folders(tmp_path / "data", count=4)
-    for name in ("ant/0.png", "bee/1.png", "cat/3.png"):
+    lost = ["ant/0.png", "bee/1.png", "cat/3.png"]
+    for name in lost:
         (folder / name).write_bytes(b"")
     images_NHWC, note, _ = read(folder, tmp_path / "cache", 12)
-    kept = [item.key for item in wanted_from(folder).items if item.key not in ("ant/0.png", "bee/1.png", "cat/3.png")]
-    assert note.unreadable == [
-        {"file": name, "reason": "an empty file"} for name in ("ant/0.png", "bee/1.png", "cat/3.png")
-    ]
+    kept = [item.key for item in wanted_from(folder).items if item.key not in lost]
+    assert note.unreadable == [{"file": name, "reason": "an empty file"} for name in lost]
     assert len(images_NHWC) == len(note.digests) == 9
     for image_HWC, key in zip(images_NHWC, kept, strict=True):
         label, index = key.removesuffix(".png").split("/")
@@ -165,7 +164,9 @@ def test_several_preparations_at_once_end_in_one_whole_array(
 
     monkeypatch.setattr(cache, "_fill", at_once)
     results: list[tuple[np.ndarray, Note, bool]] = []
-    threads = [threading.Thread(target=lambda: results.append(read(class_folders, tmp_path))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: results.append(read(class_folders, tmp_path))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -18,7 +18,9 @@ NAMES = {"n1": "goldfish", "n2": "crane", "n3": "crane"}
         (("Goldfish", "n4"), ["n1", "n4"]),
     ],
 )
-def test_classes_are_chosen_by_number_id_or_name(wanted: int | tuple[str, ...] | None, chosen: list[str]) -> None:
+def test_classes_are_chosen_by_number_id_or_name(
+    wanted: int | tuple[str, ...] | None, chosen: list[str]
+) -> None:
     assert choose_classes(wanted, IDS, NAMES) == chosen
 
 

@@ -113,7 +113,11 @@ def test_cmyk_becomes_rgb() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([0.0, 0.5, 1.0], [0, 128, 255]), ([0.0, 100.0, 300.0], [0, 100, 255]), ([-1.0, np.nan, 1.0], [0, 0, 255])],
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([0.0, 100.0, 300.0], [0, 100, 255]),
+        ([-1.0, np.nan, 1.0], [0, 0, 255]),
+    ],
 )
 def test_floats_span_one_or_a_byte(values: list[float], expected: list[int]) -> None:
     row_HW = np.array([values], dtype=np.float32)

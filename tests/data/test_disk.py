@@ -9,7 +9,9 @@ from bakeoff.data.disk import cache_home, data_home, disk_errors
 from bakeoff.errors import ResourceError
 
 
-def test_own_variables_win_over_xdg_and_xdg_over_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_own_variables_win_over_xdg_and_xdg_over_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for variable in ("BAKEOFF_CACHE", "BAKEOFF_DATA", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -24,7 +26,11 @@ def test_own_variables_win_over_xdg_and_xdg_over_home(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOSPC, "disk full: could not write /x"), (errno.EDQUOT, "disk full"), (errno.EROFS, "cannot write /x")],
+    [
+        (errno.ENOSPC, "disk full: could not write /x"),
+        (errno.EDQUOT, "disk full: could not write /x"),
+        (errno.EROFS, "cannot write /x"),
+    ],
 )
 def test_what_the_disk_refuses_is_one_line(number: int, message: str) -> None:
     with pytest.raises(ResourceError, match=message), disk_errors(Path("/x")):

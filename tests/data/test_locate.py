@@ -20,8 +20,10 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable_of(name), raising=False)
 
 
-def place(data: str, opening: Opening, base_dir: Path = Path("/"), **locations: Path) -> str:
-    return open_source(data, {data: path for path in locations.values()}, base_dir, opening).place
+def place(
+    data: str, opening: Opening, base_dir: Path = Path("/"), locations: dict[str, Path] | None = None
+) -> str:
+    return open_source(data, locations or {}, base_dir, opening).place
 
 
 def test_a_named_source_is_looked_for_in_the_promised_order(
@@ -32,7 +34,7 @@ def test_a_named_source_is_looked_for_in_the_promised_order(
     assert place("tiny-imagenet", opening) == str(here)
     monkeypatch.setenv("BAKEOFF_TINY_IMAGENET", str(variable))
     assert place("tiny-imagenet", opening) == str(variable)
-    assert place("tiny-imagenet", opening, given=given) == str(given)
+    assert place("tiny-imagenet", opening, locations={"tiny-imagenet": given}) == str(given)
 
 
 def test_at_last_the_official_file_is_downloaded_into_the_data_folder(
@@ -74,7 +76,7 @@ def test_the_official_file_of_cifar10_is_the_one_torchvision_knows() -> None:
 
 def test_a_given_path_that_is_missing_is_named_with_its_flag(tmp_path: Path, opening: Opening) -> None:
     with pytest.raises(ConfigError, match=f"--data tiny-imagenet: no file or folder {tmp_path}/gone"):
-        place("tiny-imagenet", opening, given=tmp_path / "gone")
+        place("tiny-imagenet", opening, locations={"tiny-imagenet": tmp_path / "gone"})
 
 
 def test_a_variable_that_points_nowhere_is_named(
@@ -91,11 +93,11 @@ def test_a_path_is_relative_to_the_study(tmp_path: Path, opening: Opening) -> No
 
 
 def test_a_given_path_stands_for_any_name(class_folders: Path, opening: Opening) -> None:
-    assert place("my pets", opening, given=class_folders) == str(class_folders)
+    assert place("my pets", opening, locations={"my pets": class_folders}) == str(class_folders)
 
 
 def test_an_unknown_name_suggests_the_nearest_source(opening: Opening) -> None:
-    with pytest.raises(UnknownNameError, match="no source named 'tiny-imagnet' .*did you mean 'tiny-imagenet'"):
+    with pytest.raises(UnknownNameError, match=r"no source named 'tiny-imagnet' .* mean 'tiny-imagenet'"):
         place("tiny-imagnet", opening)
 
 
@@ -108,10 +110,13 @@ def test_a_missing_path_is_named(data: str, tmp_path: Path, opening: Opening) ->
 @pytest.mark.parametrize(
     ("make", "start"),
     [
-        (layouts.tiny_imagenet, "Tiny ImageNet"), (layouts.tiny_imagenet_zip, "Tiny ImageNet"),
-        (layouts.cifar10_archive, "CIFAR-10"), (layouts.class_zip, "class folders"), (layouts.table, "images listed"),
+        (layouts.tiny_imagenet, "Tiny ImageNet"),
+        (layouts.tiny_imagenet_zip, "Tiny ImageNet"),
+        (layouts.cifar10_archive, "CIFAR-10"),
+        (layouts.class_zip, "class folders"),
+        (layouts.table, "images listed"),
     ],
-)  # fmt: skip
+)
 def test_a_paths_layout_is_recognised_by_what_it_holds(
     make: object, start: str, tmp_path: Path, opening: Opening
 ) -> None:

@@ -35,7 +35,7 @@ def test_unreadable_files_stop_with_a_list_and_the_way_out(damaged: Path, tmp_pa
     with pytest.raises(DataError) as caught:
         prepared(damaged, tmp_path / "cache")
     message = str(caught.value)
-    assert message.startswith(f"data: 3 files in {damaged} cannot be read (ant/1.png: an empty file, bee/cut.jpg: ")
+    assert message.startswith(f"data: 3 files in {damaged} cannot be read (ant/1.png: an empty file, bee/")
     assert "cat/text.jpg: not an image" in message
     assert message.endswith("or leave them out with --on-corrupt exclude")
     assert "\n" not in message
@@ -168,9 +168,14 @@ def test_equal_files_have_equal_digests(tmp_path: Path) -> None:
 
 def test_preparing_data_does_without_torch(class_folders: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom bakeoff.data import prepare\nfrom bakeoff.spec import TaskSpec\n"
-        f"prepare(TaskSpec(name='t', data={str(class_folders)!r}), base_dir=Path('/'), cache_dir=Path({str(tmp_path)!r}))\n"
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from bakeoff.data import prepare\n"
+        "from bakeoff.spec import TaskSpec\n"
+        "data, cache = sys.argv[1:]\n"
+        "prepare(TaskSpec(name='t', data=data), base_dir=Path('/'), cache_dir=Path(cache))\n"
         "print('torch' in sys.modules)\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert run.stdout == "False\n"
+    command = [sys.executable, "-c", code, str(class_folders), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.stdout, run.stderr) == ("False\n", "")

@@ -31,7 +31,8 @@ def test_parts_are_disjoint_whole_and_stratified(
     everyone = np.concatenate([parts.train, parts.validation, parts.test])
     assert sorted(everyone) == list(range(len(labels)))
     for label, count in enumerate(counts):
-        sizes = [int((np.array(labels)[part] == label).sum()) for part in (parts.train, parts.validation, parts.test)]
+        three = (parts.train, parts.validation, parts.test)
+        sizes = [int((np.array(labels)[part] == label).sum()) for part in three]
         assert min(sizes) >= 1
         wanted = test * count  # the nearest whole number, within what leaves one for each other part
         assert abs(sizes[2] - wanted) <= 0.5 or sizes[2] == 1 or sizes[2] >= count - 2

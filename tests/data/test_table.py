@@ -58,7 +58,9 @@ def test_absolute_paths_are_accepted(tmp_path: Path, opening: Opening) -> None:
         ("path,label,split\nant/0.png,x,train\nant/1.png,x,\n", "line 3: split '', expected"),
     ],
 )
-def test_a_wrong_table_is_refused_in_one_line(text: str, message: str, tmp_path: Path, opening: Opening) -> None:
+def test_a_wrong_table_is_refused_in_one_line(
+    text: str, message: str, tmp_path: Path, opening: Opening
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         open_table(listed(tmp_path, text), opening)
     assert "\n" not in str(caught.value)

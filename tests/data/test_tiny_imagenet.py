@@ -11,7 +11,9 @@ from bakeoff.data.tiny_imagenet import open_tiny_imagenet
 from bakeoff.errors import DataError
 
 
-def test_the_labelled_official_validation_images_are_the_test_part(tiny_imagenet: Path, opening: Opening) -> None:
+def test_the_labelled_official_validation_images_are_the_test_part(
+    tiny_imagenet: Path, opening: Opening
+) -> None:
     listing = open_tiny_imagenet(tiny_imagenet, opening)
     assert Counter(item.split for item in listing.items) == {"train": 30, "test": 12}
     tested = {item.key: item.class_id for item in listing.items if item.split == "test"}
@@ -44,7 +46,7 @@ def test_an_annotated_image_that_is_missing_is_named_with_its_line(tmp_path: Pat
 
 def test_an_annotation_without_a_class_is_refused(tmp_path: Path, opening: Opening) -> None:
     (layouts.tiny_imagenet(tmp_path) / "val" / "val_annotations.txt").write_text("val_0.JPEG n01443537\n")
-    with pytest.raises(DataError, match="line 1: got 'val_0.JPEG n01443537', expected a file, a tab and a wnid"):
+    with pytest.raises(DataError, match=r"line 1: got 'val_0\.JPEG n01443537', expected a file, a tab"):
         open_tiny_imagenet(tmp_path, opening)
 
 

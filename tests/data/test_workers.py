@@ -65,6 +65,14 @@ def test_an_unwritable_row_in_a_process_is_raised_here(class_folders: Path, tmp_
         decode_all(job, sorted(tree.stamps()), 2, lambda _count: None)
 
 
+def test_large_images_travel_in_small_messages(class_folders: Path, tmp_path: Path) -> None:
+    tree = FolderTree(class_folders)
+    (tmp_path / "rows").touch()
+    told: list[int] = []
+    decode_all(Job(tree, 1024, "crop", tmp_path / "rows"), sorted(tree.stamps())[:25], 1, told.append)
+    assert told == [10, 10, 5]  # of 3.1 MB each
+
+
 class Deadly(FolderTree):
     """Ends the process that reads from it, as the kernel does when memory runs out."""
 
@@ -89,9 +97,10 @@ def test_a_script_without_a_guard_may_prepare_data(tmp_path: Path) -> None:
         "from bakeoff.spec import TaskSpec\n"
         "workers.WORTHWHILE = 0\n"
         "workers.CHUNK = 10\n"
-        f"task = TaskSpec(name='t', data='data', image_size=8)\n"
-        f"data = prepare(task, base_dir=Path({str(tmp_path)!r}), cache_dir=Path({str(tmp_path / 'c')!r}), workers=2)\n"
+        "task = TaskSpec(name='t', data='data', image_size=8)\n"
+        "data = prepare(task, base_dir=Path(), cache_dir=Path('cache'), workers=2)\n"
         "print(len(data.keys))\n"
     )
-    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, str(script)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
     assert (run.stdout, run.stderr) == ("36\n", "")

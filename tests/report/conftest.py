@@ -10,7 +10,8 @@ from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 
 from bakeoff.records import StudyFolder
 
-EVIL = "<script>alert('x')</script> & co"
+EVIL = "<script>alert('x')<!-- & \"co\""  # a candidate's name may hold no slash
+EVIL_TOO = "</script><script>alert('y')</script>"  # a description and a class's name may
 
 
 def with_layers(folder: StudyFolder) -> StudyFolder:
@@ -35,7 +36,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 @pytest.fixture(scope="session")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """A hostile name, a control of its own, diverged, failed and missing runs; read only."""
-    return with_layers(make_study(
+    folder = with_layers(make_study(
         tmp_path_factory.mktemp("troubled") / "study",
         candidates=[
             *CANDIDATES,
@@ -46,10 +47,16 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
         failed={("5 classes", "model5", 1)},
         missing={(TASKS[1].name, "model5", 0), (TASKS[1].name, "model5", 2)},
     ))  # fmt: skip
+    lock = folder.read_lock() or {}
+    folder.write_lock({**lock, "study": {**lock["study"], "description": EVIL_TOO}})
+    task = folder.read_task("5 classes")
+    assert task is not None
+    folder.write_task(replace(task, class_names=[EVIL_TOO, *task.class_names[1:]]))
+    return folder
 
 
 @pytest.fixture(scope="session")
-def page_of(tmp_path_factory: pytest.TempPathFactory, sound: StudyFolder, troubled: StudyFolder) -> dict[str, Path]:
+def page_of(sound: StudyFolder, troubled: StudyFolder) -> dict[str, Path]:
     """The pages of both studies, written once."""
     from bakeoff.report.write import write_report
 

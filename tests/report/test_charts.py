@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import altair
@@ -32,14 +33,14 @@ def test_a_chart_is_valid_vega_lite_for_altair(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_a_chart_outside_the_page_is_valid_too(name: str) -> None:
-    altair.Chart.from_dict(standalone(ALL[name], "title", ["a", "b"], legend=name == "curves"), validate=True)
+    whole = standalone(ALL[name], "title", ["a", "b"], legend=name == "curves")
+    altair.Chart.from_dict(whole, validate=True)
 
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_colours_are_numbered_by_the_study_whatever_is_shown(name: str) -> None:
-    domains = [
-        layer["encoding"]["color"]["scale"]["domain"] for layer in ALL[name]["layer"] if "color" in layer["encoding"]
-    ]
+    encodings = [layer["encoding"] for layer in ALL[name]["layer"]]
+    domains = [encoding["color"]["scale"]["domain"] for encoding in encodings if "color" in encoding]
     assert domains
     assert all(domain == ["a", "b"] for domain in domains)
 
@@ -49,7 +50,7 @@ def test_no_layer_is_empty() -> None:
         return [len(layer["data"]["values"]) for layer in chart["layer"]]
 
     assert all(min(rows(chart)) > 0 for chart in ALL.values())
-    assert len(ALL["nothing published"]["layer"]) == len(ALL["accuracy"]["layer"]) - 2  # no interval, no diamond
+    assert len(ALL["nothing published"]["layer"]) == len(ALL["accuracy"]["layer"]) - 2  # band, diamond
 
 
 def test_every_seed_and_the_published_value_is_a_point() -> None:
@@ -59,12 +60,21 @@ def test_every_seed_and_the_published_value_is_a_point() -> None:
 
 def test_names_in_the_cost_chart_do_not_lie_over_each_other() -> None:
     near = [
-        Bar(candidate=f"net {k}", mean=0.8 - 0.001 * k, low=0.7, high=0.85, by_seed={}, published=None, seconds=60 + k)
+        Bar(candidate=f"net {k}", mean=0.8, low=0.7, high=0.85, by_seed={}, published=None, seconds=60 + k)
         for k in range(4)
     ]
     layer = cost_chart(near, [bar.candidate for bar in near])["layer"][-1]
     heights = sorted(row["label"] for row in layer["data"]["values"])
-    assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) > 0.01
+    assert min(b - a for a, b in pairwise(heights)) > 0.01
+
+
+def test_many_names_are_left_to_the_legend() -> None:
+    many = [
+        Bar(candidate=f"net {k}", mean=0.5, low=None, high=None, by_seed={}, published=None, seconds=60)
+        for k in range(9)
+    ]
+    marks = [layer["mark"]["type"] for layer in cost_chart(many, [bar.candidate for bar in many])["layer"]]
+    assert marks == ["point"]
 
 
 def test_the_palette_is_that_of_the_style_sheet() -> None:

@@ -10,7 +10,7 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: the page is not opened in a browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH to open the page with")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_page_opens_offline_without_a_complaint_and_fits(
         assert all(box["width"] > 200 for box in (drawn.nth(k).bounding_box() for k in range(drawn.count())))
 
 
-def test_light_and_dark_have_their_own_colours_and_charts_follow(browser: Any, page_of: dict[str, Path]) -> None:
+def test_charts_follow_the_colours_of_light_and_dark(browser: Any, page_of: dict[str, Path]) -> None:
     seen = {}
     for scheme in ("light", "dark"):
         with Visit(browser, page_of["sound"], 1280, scheme) as visit:

@@ -44,7 +44,7 @@ def test_a_publication_holds_evidence_and_no_weights(study: StudyFolder, tmp_pat
     assert not published.too_large
 
 
-def test_a_report_on_the_publication_makes_the_same_table_byte_for_byte(study: StudyFolder, tmp_path: Path) -> None:
+def test_a_report_on_the_publication_makes_the_same_bytes(study: StudyFolder, tmp_path: Path) -> None:
     public = StudyFolder(publish(study, tmp_path / "public").path)
     table = public.csv_path.read_bytes()
     assert table == study.csv_path.read_bytes()
@@ -73,6 +73,7 @@ def test_paths_of_this_machine_do_not_leave_it(study: StudyFolder, tmp_path: Pat
         ("read 3 of '/mnt/a/b/c.png': bad", "read 3 of '…/c.png': bad"),
         ("C:\\Users\\ann\\birds", "…/birds"),
         ("file:///srv/x/birds", "…/birds"),
+        ("data:/srv/x/birds", "data:…/birds"),
         ("https://example.org/a/b", "https://example.org/a/b"),
         ("train/n01443537/images", "train/n01443537/images"),
         ("1/2 and 3 / 4", "1/2 and 3 / 4"),
@@ -106,7 +107,8 @@ def test_an_earlier_publication_is_replaced_whole(study: StudyFolder, tmp_path: 
 def test_a_study_of_diverged_runs_only_can_be_published(tmp_path: Path) -> None:
     diverged = {("a task", net.name, 0) for net in NETS}
     folder = make_study(tmp_path / "s", tasks=TASK, candidates=NETS, seeds=[0], diverged=diverged)
-    assert "the loss became nan" in (publish(folder, tmp_path / "p").path / "results.csv").read_text(encoding="utf-8")
+    public = publish(folder, tmp_path / "p").path
+    assert "the loss became nan" in (public / "results.csv").read_text(encoding="utf-8")
 
 
 def test_another_folder_is_never_overwritten(study: StudyFolder, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def test_the_scripts_come_from_the_cache_and_a_damaged_one_is_made_again(
     assert kept.read_text(encoding="utf-8") == made
 
 
-def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_to_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder", encoding="utf-8")
     monkeypatch.setenv("BAKEOFF_CACHE", str(blocked))

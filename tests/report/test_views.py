@@ -28,7 +28,7 @@ def trouble(troubled: StudyFolder) -> StudyView:
     return study_view(troubled)
 
 
-def test_ours_stand_beside_the_published_figures_with_the_difference(view: StudyView, sound: StudyFolder) -> None:
+def test_ours_stand_beside_the_published_figures(view: StudyView, sound: StudyFolder) -> None:
     ours = [r.metrics for r in sound.records() if (r.task, r.candidate) == ("5 classes", "model4")]
     accuracy = sum(metrics["test_accuracy"] for metrics in ours) / 3
     loss = sum(metrics["test_loss"] for metrics in ours) / 3
@@ -127,20 +127,21 @@ def test_failures_and_divergences_come_with_their_reasons(trouble: StudyView) ->
     assert ("model5", "failed", "RuntimeError: the fixture was told to fail") in ends
 
 
-def test_a_candidate_under_its_own_control_is_ranked_apart_and_its_difference_named(trouble: StudyView) -> None:
+def test_a_candidate_under_its_own_control_is_ranked_apart(trouble: StudyView) -> None:
     rows = trouble.tasks[0].results.rows
     own = next(row for row in rows if row.cells[0].text == "other batch")
     assert "batch_size 8 instead of 64" in own.heading
     assert own.lead
     departures = next(table for table in trouble.control if table.caption.startswith("Departures"))
-    assert [cell.text for cell in departures.rows[0].cells] == ["other batch", "5 classes", "batch size", "64", "8"]
+    texts = [cell.text for cell in departures.rows[0].cells]
+    assert texts == ["other batch", "5 classes", "batch size", "64", "8"]
 
 
 def test_symptoms_are_told_under_the_table(trouble: StudyView) -> None:
     assert any("overconfident" in words for words in trouble.tasks[0].notes)
 
 
-def test_one_seed_and_one_candidate_give_an_interval_over_images_and_nothing_to_compare(tmp_path: Path) -> None:
+def test_one_seed_and_one_candidate_give_an_interval_over_images(tmp_path: Path) -> None:
     only = [CandidateSketch(name="alone", skill=2.0)]
     task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
     view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[7]))
@@ -163,7 +164,8 @@ def test_a_study_whose_runs_all_diverged_has_a_page_without_results(tmp_path: Pa
 def test_a_study_without_any_run_says_what_is_missing(tmp_path: Path) -> None:
     only = [CandidateSketch(name="alone", skill=2.0)]
     task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
-    view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0], missing={("t", "alone", 0)}))
+    missing = {("t", "alone", 0)}
+    view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0], missing=missing))
     assert view.missing == ("t: alone, seed 0",)
     assert view.tasks[0].figures == ()
     assert view.verdicts[0].badge == "not finished"

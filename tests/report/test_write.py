@@ -43,7 +43,7 @@ def test_charts_are_pictures_for_markdown(tmp_path: Path) -> None:
 def test_a_study_without_a_result_has_no_charts(tmp_path: Path) -> None:
     missing = {("a task", net.name, 0) for net in NETS}
     folder = make_study(tmp_path / "s", tasks=TASK, candidates=NETS, seeds=[0], missing=missing)
-    with pytest.raises(StudyError, match="--charts: .* holds no run with a result"):
+    with pytest.raises(StudyError, match=r"--charts: .* holds no run with a result"):
         write_charts(folder, tmp_path / "charts")
 
 

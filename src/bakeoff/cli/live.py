@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite, nan
 from types import FrameType
@@ -31,10 +31,12 @@ from bakeoff.study import Estimate
 from bakeoff.study.progress import PlannedRun
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
+from bakeoff.training.run import CHECKPOINT_SECONDS
 from bakeoff.units import format_bytes, format_seconds
 
 LOOK_SECONDS = 0.5  # between two looks at the loss: a look makes a GPU wait
 SHOWN = 16  # rows of the table, at most
+_STOPPING = "Stopping after this step, with a checkpoint; Ctrl-C again stops at once."
 
 
 def run_live(study: str, arguments: dict[str, Any]) -> int:
@@ -60,7 +62,7 @@ def run_live(study: str, arguments: dict[str, Any]) -> int:
 def prepare_only(study: str, arguments: dict[str, Any]) -> int:
     """Print what a study would cost, and stop."""
     console = Console()
-    screen = Screen(console)
+    screen = Screen(console, catching=False)  # there is nothing to keep
     with screen:
         estimate = api.estimate(study, listener=screen, **arguments)
     console.print(estimate_table(estimate))
@@ -116,8 +118,10 @@ class _Line:
 class Screen:
     """Hears a study and draws it; a `StudyListener` and a context."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, catching: bool = True) -> None:
         self._console = console
+        self._catching = catching  # whether a first Ctrl-C waits for a step to end
+        self._signals: AbstractContextManager[None] = nullcontext()
         self._live: Live | None = None
         self._lines: list[_Line] = []
         self._preparing = ""
@@ -125,13 +129,15 @@ class Screen:
         self._run_started = 0.0
         self._first: tuple[float, float] | None = None  # progress and time at the first step heard
         self._looked = 0.0
+        self._trained = 0.0  # seconds that the steps of the running run took
         self._stop = False
+        self._told = False
         self.failed = 0
 
     # --- the context ---
 
     def __enter__(self) -> Screen:
-        self._signals = _catching(self._interrupt)
+        self._signals = _catching(self._interrupt) if self._catching else nullcontext()
         self._signals.__enter__()
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4)
@@ -144,8 +150,14 @@ class Screen:
         self._signals.__exit__(*error)
 
     def _interrupt(self) -> None:
+        # Nothing is printed here: a signal may come in the midst of a print, which must not be entered twice.
         self._stop = True
-        self._say("Stopping after this step, with a checkpoint; Ctrl-C again stops at once.")
+
+    def _say_stopping(self) -> None:
+        """Answer a Ctrl-C in the log; the table says it by itself."""
+        if self._stop and not self._told and self._live is None:
+            self._told = True
+            self._say(_STOPPING)
 
     def _say(self, text: str) -> None:
         """Print a line of news: above the table, or to the log."""
@@ -178,7 +190,9 @@ class Screen:
         self._say(f"{len(runs)} runs, {done} of them done before" if done else f"{len(runs)} runs")
 
     def on_run_start(self, job: Job) -> None:
-        """Mark a run as running."""
+        """Mark a run as running, unless the study is to stop."""
+        if self._stop:
+            raise Stopped
         line = self._line(job)
         line.state = "running"
         self._run_started, self._first = time.monotonic(), None
@@ -190,6 +204,7 @@ class Screen:
         now = time.monotonic()
         line = self._line(job)
         line.progress, line.seconds = step.progress, now - self._run_started
+        self._trained = step.seconds
         if self._first is None:
             self._first = (step.progress, now)
         elif step.progress > self._first[0]:
@@ -199,6 +214,7 @@ class Screen:
             line.loss = float(step.loss)
             line.epoch = step.images_seen / len(job.data.train)
             line.images_per_second = step.images_seen / step.seconds
+        self._say_stopping()
         return self._stop
 
     def on_epoch(self, job: Job, row: dict[str, float]) -> None:
@@ -215,9 +231,14 @@ class Screen:
             )
 
     def on_evaluation(self, job: Job, split: str, done: int, total: int) -> None:
-        """Show the final evaluation, which may be left at any time: training is over."""
+        """Show an evaluation; the final one is left only when the training before it is kept.
+
+        A training shorter than the interval of checkpoints leaves none at its end: then the
+        evaluation is short too, and the run ends first.
+        """
         self._line(job).note = f"{split} {done:,}/{total:,}" if done < total else ""
-        if self._stop and split == "test":
+        self._say_stopping()
+        if self._stop and split == "test" and self._trained > CHECKPOINT_SECONDS:
             raise Stopped
 
     def on_run_end(self, job: Job, record: RunRecord) -> None:
@@ -271,7 +292,8 @@ class Screen:
     def _draw(self) -> RenderableType:
         if not self._lines:
             return Text(self._preparing or "Preparing the images ...", style="dim")
-        return Group(self._table(), self._bar())
+        said = [Text(_STOPPING, style="yellow")] if self._stop else []
+        return Group(self._table(), self._bar(), *said)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from bakeoff.cli.models import models
@@ -17,10 +16,16 @@ from bakeoff.cli.report import report
 from bakeoff.cli.run import run
 from bakeoff.errors import BakeoffError
 
+# typer carries click inside itself, and older versions import it; what it exports leads to either.
+_WRONG_USE: tuple[type[Exception], ...] = tuple(
+    kind
+    for kind in typer.BadParameter.__mro__
+    if issubclass(kind, Exception) and kind.__name__ == "ClickException"
+)
+
 app = typer.Typer(
     name="bakeoff",
     help="Controlled image-classification studies: which classifier, how sure, at what cost.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,11 +37,17 @@ app.command("models")(models)
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _options(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
     if version:
         from importlib.metadata import version as installed
 
         print(f"bakeoff {installed('bakeoff')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
         raise typer.Exit
 
 
@@ -47,12 +58,10 @@ def main() -> None:
     except BakeoffError as error:
         print(f"bakeoff: {error}", file=sys.stderr)
         sys.exit(2)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
+    except _WRONG_USE as error:
         print(f"bakeoff: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         print("bakeoff: stopped at once; what was finished or saved is kept", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
@@ -61,8 +70,9 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _one_line(error: click.ClickException) -> str:
-    return " ".join(error.format_message().split()) + "; see bakeoff --help"
+def _one_line(error: BaseException) -> str:
+    text: str = getattr(error, "format_message", error.__str__)()
+    return " ".join(text.split()) + "; see bakeoff --help"
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from bakeoff.data.decode import Fit, open_image, square
 from bakeoff.data.source import InMemory, Reader
 from bakeoff.errors import ResourceError
 
-CHUNK = 256  # images per message: a few MB of pixels, some tenths of a second
+CHUNK = 256  # images per message, at most: some tenths of a second for small ones
+_CHUNK_BYTES = 32_000_000  # of pixels per message, so that large images do not fill the memory
 WORTHWHILE = 2000  # images; below, starting a process costs more than it gives
 
 Chunk = tuple[int, Sequence[str]]  # the first row, and the keys of the rows from there
@@ -80,7 +81,7 @@ def decode_rows(job: Job, start: int, keys: Sequence[str]) -> list[Seen]:
             seen.append(_decode_one(job, key, row_HWC))
     with job.rows_file.open("r+b") as file:
         file.seek(start * job.size * job.size * 3)
-        file.write(rows_BHWC.tobytes())
+        file.write(rows_BHWC.data)
     return seen
 
 
@@ -118,7 +119,8 @@ def decode_all(job: Job, keys: Sequence[str], workers: int, on_rows: Callable[[i
         OSError: The rows cannot be written.
         ResourceError: A worker process died.
     """
-    chunks = [(start, keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK)]
+    step = max(1, min(CHUNK, _CHUNK_BYTES // (3 * job.size**2)))
+    chunks = [(start, keys[start : start + step]) for start in range(0, len(keys), step)]
     alone = workers <= 1 or len(keys) < WORTHWHILE or not sys.executable
     seen: list[Seen] = []
     with ExitStack() as stack:

@@ -19,6 +19,7 @@ from bakeoff.units import format_seconds
 Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetched
+MOST_NAMES = 8  # of candidates, written beside their points; more would lie over each other
 FEW_EPOCHS = 12  # up to here each epoch has a dot; a single one would be invisible without
 
 # Light palette of page.css (--c0 to --c9), for pictures outside the page.
@@ -36,7 +37,10 @@ _TIME_LABEL = (
     " : datum.value >= 60 ? format(datum.value / 60, '~g') + ' min'"
     " : format(datum.value, '~g') + ' s'"
 )
-_LIT = "highlight == '' || datum.candidate == highlight"
+_HIGHLIGHT: Spec = {"name": "highlight", "value": ""}  # the one candidate to light; empty lights all
+_LIT: Spec = {
+    "condition": {"test": "highlight == '' || datum.candidate == highlight", "value": 0.85}, "value": 0.08,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +121,16 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     y = {"field": "accuracy", "type": "quantitative", "title": "test accuracy", "scale": {"zero": False},
          "axis": {"format": "~%", "tickCount": 5}}  # fmt: skip
     tip = [_tip("candidate"), _tip("accuracy", ".2%"), _tip("time", title="training")]
-    place = {"x": x, "y": y, "color": _color(order)}
+    place = {"x": x, "y": y, "color": _color(order), "opacity": _LIT}
     ends = {**place, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     layers = [
         _layer([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
         _layer(rows, {"type": "point", "filled": True, "size": 90, "opacity": 1}, place, tip),
     ]
     name = {**place, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
-    layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6}, name))
-    return _chart(min(_height(bars), 360), layers)
+    if len(rows) <= MOST_NAMES:
+        layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6, "limit": 130}, name))
+    return {**_chart(min(_height(bars), 360), layers), "params": [_HIGHLIGHT]}
 
 
 def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, logarithmic: bool) -> Spec:
@@ -140,7 +145,7 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
     Returns:
         The chart, with a parameter `highlight` that names the one candidate to light.
     """
-    rows = [
+    rows: list[Spec] = [
         {"candidate": line.candidate, "source": line.source, "epoch": epoch, "value": value}
         for line in lines
         for epoch, value in zip(line.epochs, line.values, strict=True)
@@ -149,15 +154,16 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
     theirs = [row for row in rows if row["source"] == "published"]
     epochs = sorted({epoch for line in lines for epoch in line.epochs})
     few = len(epochs) <= FEW_EPOCHS
+    levels: Spec = {"values": _log_ticks([row["value"] for row in rows])} if logarithmic else {"tickCount": 5}
     ticks: Spec = {"values": epochs} if few else {"tickMinStep": 1, "tickCount": 6}
     place = {
         "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"format": "~g", **ticks},
               "scale": {"nice": False, "zero": False}},
         "y": {"field": "value", "type": "quantitative", "title": None,
-              "scale": {"type": "log" if logarithmic else "linear", "zero": False},
-              "axis": {"format": "~%" if percent else "~g", "tickCount": 5}},
+              "scale": {"type": "log"} if logarithmic else {"zero": False},
+              "axis": {"format": "~%" if percent else "~g", **levels}},
         "color": _color(order), "detail": {"field": "source"},
-        "opacity": {"condition": {"test": _LIT, "value": 0.85}, "value": 0.08},
+        "opacity": _LIT,
     }  # fmt: skip
     tip = [_tip("candidate"), _tip("source"), _tip("epoch"), _tip("value", ".2%" if percent else ".4f")]
     dots = {"type": "point", "filled": True, "size": 20}
@@ -167,8 +173,7 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
         _layer(theirs, {"type": "line", "strokeWidth": 1.7, "strokeDash": [5, 4]}, place, tip),
         _layer(theirs, {"type": "point", "shape": "diamond", "size": 55, "strokeWidth": 1.6}, place, tip),
     ])  # fmt: skip
-    spec["params"] = [{"name": "highlight", "value": ""}]
-    return spec
+    return {**spec, "params": [_HIGHLIGHT]}
 
 
 def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -> Spec:
@@ -181,7 +186,7 @@ def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -
         "range": {"category": list(palette)},
         "axis": {
             **text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridColor": line,
-            "domainColor": line, "tickColor": line, "labelLimit": 130, "labelPadding": 6, "titlePadding": 8,
+            "domainColor": line, "tickColor": line, "labelLimit": 190, "labelPadding": 6, "titlePadding": 8,
         },
         "axisY": {"domain": False, "ticks": False},
         "axisDiscrete": {"labelColor": ink, "labelFontSize": 13, "grid": True},
@@ -287,6 +292,13 @@ def _cost_rows(bars: Sequence[Bar]) -> list[Spec]:
             "label": label, "seconds": bar.seconds, "time": format_seconds(bar.seconds or 0),
         })  # fmt: skip
     return rows
+
+
+def _log_ticks(values: Sequence[float]) -> list[float]:
+    """Choose round numbers around positive values: 1, 2, 5 of each decade, or decades when these are many."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if last - first <= 2 else (1,)
+    return [step * 10.0**decade for decade in range(first, last + 1) for step in steps]
 
 
 def _time_ticks(low: float, high: float) -> list[float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from bakeoff.evidence.curves import CurvePoint, learning_curves
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary
 from bakeoff.evidence.words import listing, number, percent
 from bakeoff.records import RunRecord
-from bakeoff.report.charts import Bar, Line, accuracy_chart, cost_chart, curve_chart
+from bakeoff.report.charts import MOST_NAMES, Bar, Line, accuracy_chart, cost_chart, curve_chart
 from bakeoff.report.view import Cell, Figure, Legend, Panel, Table, numbers, row, words
 from bakeoff.report.words import MISSING, plural
 
@@ -49,10 +49,14 @@ def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_n
     marks += [("published", "published")] * has_published
     if task.guess is not None:
         marks.append(("guess", f"guessing, {percent(task.guess)}"))
-    caption = f"{plural(len(bars), 'candidate')}, the most accurate first."
+    caption = f"{plural(len(bars), 'candidate')}{', the most accurate first' * (len(bars) > 1)}."
     if len(task.groups) > 1:
         caption += " They were trained under different controls: compare only inside one."
-    return Figure(number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks))
+    named = len(bars) <= MOST_NAMES  # beside their points
+    legend = () if named or len(panels) < 2 else _legend(order, {bar.candidate for bar in bars})
+    return Figure(
+        number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks), legend=legend
+    )
 
 
 def curves_figure(
@@ -82,9 +86,13 @@ def curves_figure(
     caption += f", with the published epochs of {listing(published)} laid over ours." if published else "."
     return Figure(
         number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks),
-        legend=tuple(Legend(candidate=name, color=order.index(name)) for name in order if name in shown),
+        legend=_legend(order, shown),
         table=_curve_table(points, order),
     )  # fmt: skip
+
+
+def _legend(order: Sequence[str], shown: Set[str]) -> tuple[Legend, ...]:
+    return tuple(Legend(candidate=name, color=color) for color, name in enumerate(order) if name in shown)
 
 
 def _best_first(task: TaskSummary) -> list[CandidateSummary]:

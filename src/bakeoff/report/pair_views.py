@@ -85,17 +85,18 @@ def _pair_words(pair: Comparison) -> str:
 def _pairs_words(task: TaskSummary, pairs: Sequence[Comparison]) -> str:
     """Explain the tests of this task, and what p means, once."""
     apart = sum(pair.told_apart for pair in pairs)
-    alike = [listing(list(names)) for group in task.groups for names in group.not_told_apart]
+    # The groups overlap and there can be many; the first of each control holds its leader or comes nearest.
+    alike = [listing(list(group.not_told_apart[0])) for group in task.groups if group.not_told_apart]
     result = f"{apart} of {plural(len(pairs), 'pair')} can be told apart at 5 %."
     if alike:
-        result += f" Not told apart from each other: {'; '.join(alike[:6])}."
+        result += f" Not told apart from each other: {'; '.join(alike)}."
     methods = {pair.method for pair in pairs}
     how = {
         frozenset({"mcnemar"}): "McNemar's exact test on the images that only one of two got right.",
         frozenset({"seeds and images"}): "A test in which seeds and images are both drawn at random, so that "
         "more seeds never count as more images.",
-    }.get(frozenset(methods), "McNemar's exact test for one seed; for several one over seeds and images.")
+    }.get(frozenset(methods), "McNemar's exact test for one seed; for several, one over seeds and images.")
     return (
-        f"{result} {how} If all candidates were equally good, at most one study in twenty would call any pair "
+        f"{result} {how} If all candidates were equally good, at most one study in twenty would call a pair "
         "of this table told apart."
     )

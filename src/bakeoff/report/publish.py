@@ -38,7 +38,9 @@ _PUBLISHED = {
 }  # fmt: skip
 
 # An absolute path of at least two parts, or one below the home folder; not the path of a URL.
-_PATH = re.compile(r"(?:file://)?(?<![\w./~:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\:,;]+[/\\])+([^\s'\"/\\:,;]*)")
+_PATH = re.compile(
+    r"(?:file://|(?<![\w./~-]))(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\:,;]+[/\\])+([^\s'\"/\\:,;]*)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,11 +45,19 @@ def task_words(task: TaskSummary) -> str:
 
 def verdict_view(task: TaskSummary, index: int) -> Verdict:
     """Put a task's verdict on a card: its first sentence large, what it rests on below."""
-    said, *why = sentences(typeset(task.verdict))
     badge, tone = _badge(task)
-    if len(task.groups) > 1 and why:
-        said, why = why[0], [said, *why[1:]]
-    return Verdict(task=task.name, anchor=anchor(index), badge=badge, tone=tone, said=said, why=" ".join(why))
+    ranked = [group for group in task.groups if group.ranking]
+    if not ranked:
+        said, why = task.verdict, ""
+    else:
+        said, *rest = sentences(ranked[0].verdict)
+        rest += [f"Under {group.title}: {group.verdict}" for group in ranked[1:]]
+        if task.ended < task.planned:
+            rest.append(f"{task.planned - task.ended} of {plural(task.planned, 'run')} are missing.")
+        why = " ".join(rest)
+    return Verdict(
+        task=task.name, anchor=anchor(index), badge=badge, tone=tone, said=typeset(said), why=typeset(why)
+    )
 
 
 def results_table(task: TaskSummary, table_number: int) -> Table:

@@ -103,19 +103,20 @@ def plain(value: Any) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text where a full stop is followed by a space and a new sentence.
+    """Split a text before sentences that begin with "The"; a name may hold a full stop, or begin small.
 
-    >>> sentences("net won with 77.2 %: p < 0.001. The cheapest is b.")
-    ['net won with 77.2 %: p < 0.001.', 'The cheapest is b.']
+    >>> sentences("net 2. B won with 77.2 %: p < 0.001. The cheapest is b.")
+    ['net 2. B won with 77.2 %: p < 0.001.', 'The cheapest is b.']
     """
-    return re.split(r"(?<=[.])\s+(?=[A-Z\d])", text)
+    return re.split(r"(?<=[.])\s+(?=The )", text)
 
 
 def points_range(low: float, high: float) -> str:
-    """Write the ends of a difference in percentage points.
+    """Write the ends of a difference in percentage points, never broken over two lines.
 
-    >>> points_range(0.0, 0.034), points_range(-0.012, 0.034) == f"{MINUS}1.2 to +3.4"
-    ('0.0 to +3.4', True)
+    >>> points_range(-0.012, 0.0).replace(NO_BREAK, " ").replace(MINUS, "-")
+    '-1.2 to 0.0'
     """
     ends = (f"{100 * end:+.1f}" for end in (low, high))
-    return " to ".join("0.0" if float(end) == 0 else end for end in ends).replace("-", MINUS)
+    text = " to ".join("0.0" if float(end) == 0 else end for end in ends)
+    return text.replace("-", MINUS).replace(" ", NO_BREAK)

@@ -87,6 +87,8 @@ class Recipe(Setting):
     # Images
     augmentation: Augmentation = Augmentation()
     normalize: Literal["standardize", "scale"] = "standardize"  # training mean and std; or [0, 1]
+    # Batch normalization at evaluation: moving averages, or measured again on training images
+    norm_statistics: Literal["moving", "recalibrated"] = "moving"
     # Imbalance
     class_weights: Literal["none", "balanced"] = "none"  # in the loss
     sampler: Literal["uniform", "balanced"] = "uniform"  # which images an epoch draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakeoff.errors import ConfigError
+from bakeoff.errors import BakeoffError
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
 from bakeoff.study.lock import open_lock
@@ -99,8 +99,9 @@ def _row(runs: list[PlannedRun]) -> Row:
         return row
     try:
         found = measure(job)
-    except (RuntimeError, ValueError, TypeError, ConfigError) as error:
-        return replace(row, problem=" ".join(str(error).split())[:200])
+    except Exception as error:  # the candidate's own, of any kind: its run would fail, and the others go on
+        text = str(error) if isinstance(error, BakeoffError) else f"{type(error).__name__}: {error}"
+        return replace(row, problem=" ".join(text.split())[:200])
     return replace(
         row,
         parameters=found.parameters,

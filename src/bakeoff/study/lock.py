@@ -8,6 +8,7 @@ the versions. A later command may add tasks, candidates and seeds, and change wo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from bakeoff.data.prepare import TaskData
@@ -30,10 +31,7 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
     """
     lock = folder.read_lock()
     if lock is None:
-        if folder.path.exists() and any(p.name != ".claim" for p in folder.path.iterdir()):
-            raise StudyError(
-                f"--out: {folder.path} is not empty and holds no study; expected a new or a study's folder"
-            )
+        _refuse_foreign(folder.path)
         return resolve(resolve_machine(device, threads))
     if lock.get("schema") != SCHEMA:
         raise StudyError(
@@ -46,7 +44,22 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
             f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; "
             "use another folder"
         )
+    if not isinstance(lock.get("resolved"), dict):
+        raise StudyError(f"{folder.lock_path} is not a study's lock: it names no machine")
     return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder with files of somebody else's, and what is no folder."""
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"--out: {path}: {error.strerror}; expected a new or a study's folder") from None
+    # A process that was killed while it wrote its first lock leaves these two.
+    if any(name != ".claim" and not (name.startswith(".") and name.endswith(".partial")) for name in names):
+        raise StudyError(f"--out: {path} is not empty and holds no study; expected a new or a study's folder")
 
 
 def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, where: str) -> Resolved:

@@ -7,6 +7,7 @@ was interrupted continues from its checkpoint, one that failed is tried again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import training_multiplications
 from bakeoff.training.job import Job
-from bakeoff.training.loop import Step
+from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
 
 
@@ -86,7 +87,9 @@ def run_study(
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener)
     with claim_folder(out):
-        open_lock(folder, spec, device=device, threads=threads)  # again: another process may have been here
+        # Again: another process may have been here meanwhile, and its lock then holds.
+        resolved = open_lock(folder, spec, device=device, threads=threads)
+        resolved.machine.apply()
         write_lock(folder, spec, resolved, data)
         for task in selection.tasks_of(spec):
             folder.write_task(_task_record(task, data[task.name]))
@@ -177,6 +180,8 @@ def _run_all(
             record = _train(run.job, _folder_of(folder, run.job), listener, checkpoint_seconds)
             write_results(folder, spec)
             listener.on_run_end(run.job, record)
+        else:  # killed behind its record, it left its checkpoint
+            _folder_of(folder, run.job).clear_unfinished()
         yield record
         last_of_task = (
             position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
@@ -211,15 +216,31 @@ class _RunEar:
 
     def on_step(self, step: Step) -> bool:
         """Pass on a step."""
-        return self.listener.on_step(self.job, step)
+        with _listening():
+            return self.listener.on_step(self.job, step)
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Pass on an epoch."""
-        self.listener.on_epoch(self.job, row)
+        with _listening():
+            self.listener.on_epoch(self.job, row)
 
     def on_evaluation(self, split: str, done: int, total: int) -> None:
         """Pass on an evaluation."""
-        self.listener.on_evaluation(self.job, split, done, total)
+        with _listening():
+            self.listener.on_evaluation(self.job, split, done, total)
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """Keep a listener's own error from being recorded as the failure of a candidate."""
+    try:
+        yield
+    except (Stopped, OSError):
+        raise
+    except Exception as error:
+        raise StudyError(
+            f"listener: raised {type(error).__name__}: {error}; the same command continues"
+        ) from error
 
 
 def write_results(folder: StudyFolder, spec: StudySpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,11 +27,12 @@ class Machine:
     threads: int  # of PyTorch's operators on the processor
 
     def apply(self) -> None:
-        """Set this process up: threads, memory, convolutions that always sum in the same order."""
+        """Set this process up: threads, memory, convolutions that are exact and always sum in the same order."""
         torch.set_num_threads(self.threads)
         keep_pages()
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # cuDNN's default; the final evaluation promises fp32
 
     @property
     def torch_device(self) -> torch.device:
@@ -50,7 +52,7 @@ def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine
         ResourceError: The device is not there.
     """
     kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device):
         raise ConfigError(f"--device: got '{device}', expected auto, cpu, cuda or cuda:N")
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads: got {threads}, expected a whole number of at least 1")

@@ -34,6 +34,7 @@ from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, own_random_state
 from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
+from bakeoff.training.recalibrate import recalibrate
 from bakeoff.training.state import Tally, TrainingState
 
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
@@ -174,15 +175,28 @@ class _Work:
     def _validate(self, state: TrainingState, store: ImageStore) -> dict[str, float]:
         """Score the validation images between two epochs, in the precision of the training."""
         index = self.job.data.validation
+        self._settle(state, store, autocast_for(self.job))
         probabilities_NK = predict(
             state.scored, store, index, autocast=autocast_for(self.job), beat=self._beat("validation")
         )
         found = score(probabilities_NK, self.job.data.labels_N[index])
         return {f"validation_{name}": value for name, value in found.items()}
 
+    def _settle(
+        self, state: TrainingState, store: ImageStore, autocast: Callable[[], torch.autocast] | None
+    ) -> None:
+        """Bring batch normalization's statistics up to date, when the recipe asks for it."""
+        recipe, data = self.job.recipe, self.job.data
+        if recipe.norm_statistics == "recalibrated":
+            recalibrate(
+                state.scored, store, data.train,
+                batch_size=recipe.batch_size, seed=self.job.seed, autocast=autocast,
+            )  # fmt: skip
+
     def _evaluate(self, state: TrainingState, store: ImageStore) -> None:
         """Score validation and test images once, in fp32, and store predictions and weights."""
         job = self.job
+        self._settle(state, store, None)
         if not all(bool(tensor.isfinite().all()) for tensor in state.scored.state_dict().values()):
             raise Diverged("the trained weights are not finite")
         index: dict[Split, np.ndarray] = {"validation": job.data.validation, "test": job.data.test}

@@ -83,18 +83,30 @@ class TrainingState:
             Whether there was one. A checkpoint of another identity is passed over.
 
         Raises:
-            StudyError: The file is there but cannot be read.
+            StudyError: The file is there but cannot be read, or does not fit the network.
         """
         if not path.exists():
             return False
         try:
             saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            known = saved["identity"] == identity
         except Exception as error:  # torch raises many kinds for a damaged file
             raise StudyError(
                 f"{path} is damaged ({type(error).__name__}); delete it to train this run anew"
             ) from error
-        if saved["identity"] != identity:
+        if not known:
             return False
+        try:
+            self._restore(saved)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:  # of other versions, for example
+            raise StudyError(
+                f"{path} does not fit this run ({type(error).__name__}); delete it to train this run anew"
+            ) from error
+        self.resumed += 1
+        return True
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.averaged is not None:
@@ -103,8 +115,6 @@ class TrainingState:
         self.tally = Tally(loss.to(self.tally.loss.device), correct.to(self.tally.correct.device), seen)
         for name in _PLAIN:
             setattr(self, name, saved["plain"][name])
-        self.resumed += 1
-        return True
 
 
 _PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history")
