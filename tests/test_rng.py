@@ -28,7 +28,7 @@ def test_a_key_is_the_first_63_bits_of_the_sha256_of_its_name(stream, name):
 
 def test_keys_are_what_the_sha256sum_tool_says():
     # printf '0/order/1' | sha256sum | cut -c1-16, then shifted right by one bit.
-    assert rng.key(0, "order", 1) == 0x7c9b834547ac6879 >> 1
+    assert rng.key(0, "order", 1) == 0x7C9B834547AC6879 >> 1
 
 
 @settings(deadline=None)

@@ -46,6 +46,9 @@ class StudyResult:
 
         Args:
             width: Characters of a line.
+
+        Returns:
+            The same words and digits as `bakeoff run` prints.
         """
         from rich.console import Console
 
@@ -63,6 +66,9 @@ class StudyResult:
 
         Args:
             task: Its name; None for a study of one task.
+
+        Returns:
+            Its record; of two equally good runs the earlier in the study's order.
 
         Raises:
             ConfigError: The study has several tasks and none was named, or has no such task.
@@ -93,6 +99,12 @@ class StudyResult:
 
 def open_study(path: str | Path) -> StudyResult:
     """Read a study's folder.
+
+    Args:
+        path: What `run` calls `out`.
+
+    Returns:
+        The results of its runs so far.
 
     Raises:
         StudyError: The folder holds no study.
@@ -140,6 +152,9 @@ def run(
         listener: Hears of every step; see `bakeoff.study.StudyListener`.
         report: Whether to write the page at the end.
 
+    Returns:
+        The study's results, with those of earlier calls.
+
     Raises:
         BakeoffError: A setting, a file, the images or the folder are not usable.
     """
@@ -162,6 +177,9 @@ def estimate(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any) 
     Args:
         study: As for `run`.
         options: As for `run`, but for `report`.
+
+    Returns:
+        A row for each candidate of each task, and the sums.
 
     Raises:
         BakeoffError: As `run` would.

@@ -125,7 +125,9 @@ def test_weights_stored_channels_last_take_the_same_steps_as_contiguous_ones(nam
                 gradient = torch.randn(parameter.shape, generator=chance)
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)  # laid out as autograd does
             optimizer.step()
-    for (key, one), (_, other) in zip(models[0].named_parameters(), models[1].named_parameters(), strict=True):
+    for (key, one), (_, other) in zip(
+        models[0].named_parameters(), models[1].named_parameters(), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7, msg=key)
 
 

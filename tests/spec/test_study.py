@@ -195,9 +195,7 @@ def test_a_time_survives_being_written():
 
 
 def test_a_study_may_be_built_in_python_under_the_names_of_the_fields():
-    built = StudySpec(
-        name="mine", recipe=STUDY["recipe"], tasks=STUDY["task"], candidates=STUDY["candidate"]
-    )
+    built = StudySpec(name="mine", recipe=STUDY["recipe"], tasks=STUDY["task"], candidates=STUDY["candidate"])
     assert built == study_from_dict(STUDY, "mine.toml")
 
 

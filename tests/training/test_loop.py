@@ -5,6 +5,7 @@ The runs here are whole ones, through `train_run`, wherever a checkpoint matters
 
 import math
 import random
+import time
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from jobs import Ear, course_of, make_job, pictures, train
 from safetensors.torch import load_file
 
 from bakeoff.data.batches import ImageStore, TrainingBatches
+from bakeoff.records import RunFolder
 from bakeoff.spec import Recipe
 from bakeoff.training.classifier import build_classifier, placed
 from bakeoff.training.loop import Course, Diverged, Loop, Stopped, own_random_state
-from bakeoff.training.run import autocast_for, initial_state, objective_for
+from bakeoff.training.run import autocast_for, initial_state, objective_for, train_run
 
 CPU = torch.device("cpu")
 
@@ -128,9 +130,6 @@ def test_a_run_killed_in_its_evaluation_only_evaluates_again(tmp_path):
             if split == "test":
                 raise KeyboardInterrupt
 
-    from bakeoff.records import RunFolder
-    from bakeoff.training.run import train_run
-
     folder = RunFolder(tmp_path / "killed")
     with pytest.raises(KeyboardInterrupt):
         train_run(job, folder, Kill(), checkpoint_seconds=0.0)
@@ -178,8 +177,6 @@ def test_a_step_tells_where_the_training_stands(tmp_path):
 
 
 def test_what_listeners_do_does_not_count_as_training(tmp_path):
-    import time
-
     class Slow(Ear):
         def on_step(self, step):
             time.sleep(0.05)

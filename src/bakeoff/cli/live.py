@@ -42,6 +42,10 @@ _STOPPING = "Stopping after this step, with a checkpoint; Ctrl-C again stops at 
 def run_live(study: str, arguments: dict[str, Any]) -> int:
     """Run a study with its progress on the terminal.
 
+    Args:
+        study: A shipped name or a file.
+        arguments: The rest of what `api.run` takes.
+
     Returns:
         0, 1 when a run failed, or 130 when the user stopped it.
     """

@@ -51,6 +51,9 @@ def draw_moves(
         step: Within the epoch, counted from 0.
         image_B: The images' indices; alternating flip gives every image its own phase.
 
+    Returns:
+        What `apply_moves` takes, or None.
+
     Source:
         Alternating flip: Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU",
         arXiv 2404.00498, section 3.6.
@@ -126,6 +129,9 @@ def draw_mix(augmentation: Augmentation, generator: np.random.Generator, count: 
         count: Images in the batch.
         side: Pixels of an image's side.
 
+    Returns:
+        What `apply_mix` takes, or None.
+
     Source:
         Zhang et al., "mixup", ICLR 2018, eq. 1 and 2. Yun et al., "CutMix", ICCV
         2019, eq. 1 and 2; the label's weight is the exact area that remains.
@@ -147,6 +153,10 @@ def draw_mix(augmentation: Augmentation, generator: np.random.Generator, count: 
 
 def apply_mix(images_BHWC: Tensor, mix: Mix) -> Tensor:
     """Blend each image with its partner, or paste the partner's box into it.
+
+    Args:
+        images_BHWC: Bytes.
+        mix: The draw for this batch.
 
     Returns:
         Blended images as float32 on the scale of the bytes (0..255); images with a

@@ -186,9 +186,7 @@ def _what_went_wrong(error: Exception, path: Path) -> str:
     return f"raised {type(error).__name__}{where}: {text}"
 
 
-def _try_on_one_image(
-    model: nn.Module, name_or_path: str, path: Path, classes: int, image_size: int
-) -> None:
+def _try_on_one_image(model: nn.Module, name_or_path: str, path: Path, classes: int, image_size: int) -> None:
     """Refuse a network whose output for one image is not a row of logits."""
     first = next(model.parameters(), None)
     image_BCHW = torch.zeros(1, 3, image_size, image_size, device=None if first is None else first.device)

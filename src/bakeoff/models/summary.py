@@ -106,15 +106,17 @@ def _noting(name: str, rows: list[Row], seen: set[int]) -> Callable[[nn.Module, 
             return
         new = [t for t in _own(module) if id(t) not in seen]
         seen.update(id(t) for t in new)
-        rows.append({
-            "name": name or type(module).__name__,
-            "kind": "parameters" if _has_noted_parts(module, name, rows) else _kind(module),
-            "detail": _detail(module),
-            "output_shape": list(made.shape[1:]),
-            "parameters": sum(t.numel() for t in new),
-            "trainable": sum(t.numel() for t in new if t.requires_grad),
-            "multiplications": 0 if given is None else _multiplications(module, given, made),
-        })
+        rows.append(
+            {
+                "name": name or type(module).__name__,
+                "kind": "parameters" if _has_noted_parts(module, name, rows) else _kind(module),
+                "detail": _detail(module),
+                "output_shape": list(made.shape[1:]),
+                "parameters": sum(t.numel() for t in new),
+                "trainable": sum(t.numel() for t in new if t.requires_grad),
+                "multiplications": 0 if given is None else _multiplications(module, given, made),
+            }
+        )
 
     return note
 

@@ -1,13 +1,13 @@
 """What one run leaves: its record, its per-image predictions, its weights.
 
-    runs/<task>/<candidate>/seed-0/
-        record.json         everything that was decided, measured and found
-        predictions.npz     per image: label, loss, the five best classes
-        probabilities.npz   per image: all classes (float32); not needed by the report
-        weights.safetensors the trained weights
-        test_readings.json  when the test images were read; written before they are
-        checkpoint.pt       only while the run is unfinished
-        tensorboard/        events for TensorBoard
+runs/<task>/<candidate>/seed-0/
+    record.json         everything that was decided, measured and found
+    predictions.npz     per image: label, loss, the five best classes
+    probabilities.npz   per image: all classes (float32); not needed by the report
+    weights.safetensors the trained weights
+    test_readings.json  when the test images were read; written before they are
+    checkpoint.pt       only while the run is unfinished
+    tensorboard/        events for TensorBoard
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The folder of a study: its lock, its tasks and its runs.
 
-    study.lock            spec, digests, versions and hardware (JSON)
-    results.csv           a row per run
-    results.json          the same with every metric
-    report.html           the page
-    tasks/<task>/task.json      classes, counts, the names of the test images
-    tasks/<task>/examples.npz   small copies of the images that the report shows
-    runs/<task>/<candidate>/seed-<k>/
+study.lock            spec, digests, versions and hardware (JSON)
+results.csv           a row per run
+results.json          the same with every metric
+report.html           the page
+tasks/<task>/task.json      classes, counts, the names of the test images
+tasks/<task>/examples.npz   small copies of the images that the report shows
+runs/<task>/<candidate>/seed-<k>/
 """
 
 from __future__ import annotations

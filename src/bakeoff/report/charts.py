@@ -91,13 +91,16 @@ def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> 
     with_ends = [row for row in means if row["low"] is not None and row["high"] is not None]
     band = {"type": "rule", "strokeWidth": 7, "opacity": 0.28, "strokeCap": "round"}
     diamond = {"type": "point", "shape": "diamond", "size": 95, "strokeWidth": 1.8, "style": "published"}
-    return _chart(_height(bars), [
-        _layer([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
-        _layer(with_ends, band, ends, mean_tip),
-        _layer(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
-        _layer(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
-        _layer(published, diamond, {"x": x, "y": y}, published_tip),
-    ])
+    return _chart(
+        _height(bars),
+        [
+            _layer([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
+            _layer(with_ends, band, ends, mean_tip),
+            _layer(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
+            _layer(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
+            _layer(published, diamond, {"x": x, "y": y}, published_tip),
+        ],
+    )
 
 
 def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:

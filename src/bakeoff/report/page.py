@@ -17,12 +17,16 @@ from bakeoff.report.view import StudyView
 def render_page(view: StudyView) -> str:
     """Return the page; equal views give equal bytes."""
     has_charts = any(task.figures for task in view.tasks)
-    return _environment().get_template("page.html").render(
-        view=view,
-        css=_own("page.css"),
-        script=_own("page.js"),
-        chart_config=page_config(),
-        vega=Markup(vega_script()) if has_charts else "",
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            view=view,
+            css=_own("page.css"),
+            script=_own("page.js"),
+            chart_config=page_config(),
+            vega=Markup(vega_script()) if has_charts else "",
+        )
     )
 
 

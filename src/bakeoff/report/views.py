@@ -90,7 +90,12 @@ def task_figures(
 
 
 def _task_view(
-    folder: StudyFolder, task: TaskSummary, index: int, all_runs: Sequence[Run], counter: _Counter, *,
+    folder: StudyFolder,
+    task: TaskSummary,
+    index: int,
+    all_runs: Sequence[Run],
+    counter: _Counter,
+    *,
     images: bool,
 ) -> TaskView:
     runs = [run for run in all_runs if run.record.task == task.name]

@@ -107,4 +107,3 @@ def _draw(chart: Spec, stem: Path) -> list[Path]:
 def _kind(panel: Panel) -> str:
     """Return a panel's key without its task's number: ``task-1-train-loss`` is ``train-loss``."""
     return panel.key.split("-", 2)[2]
-

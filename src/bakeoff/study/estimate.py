@@ -73,6 +73,19 @@ def estimate_study(
 ) -> Estimate:
     """Prepare the images, time a few steps of each candidate, and write nothing into the study's folder.
 
+    Args:
+        spec: The whole study.
+        out: Its folder, which may not exist yet.
+        base_dir: Where relative paths in the study start.
+        selection: The part that is asked for.
+        options: Where images are found and kept.
+        device: As for `run_study`.
+        threads: As for `run_study`.
+        listener: Hears how the images are prepared.
+
+    Returns:
+        A row for each candidate of each task.
+
     Raises:
         BakeoffError: As `run_study` would.
     """

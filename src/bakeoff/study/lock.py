@@ -24,6 +24,15 @@ _WORDS = {"title", "description", "note", "published"}
 def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int | None) -> Resolved:
     """Resolve the machine as the folder's lock has it, or anew for a new folder; write nothing.
 
+    Args:
+        folder: New, empty, or a study's.
+        spec: The study that wants it.
+        device: As the user gave it.
+        threads: As the user gave it.
+
+    Returns:
+        What holds for every run in this folder.
+
     Raises:
         StudyError: The folder belongs to another study; the differing keys are named.
         ConfigError: Device or threads are not those of the lock.
@@ -82,6 +91,12 @@ def write_lock(
     folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: Mapping[str, TaskData]
 ) -> None:
     """Write or extend the lock.
+
+    Args:
+        folder: The study's.
+        spec: The newest form of the study.
+        resolved: What `open_lock` returned.
+        data: The prepared images by task; other tasks keep what the lock says.
 
     Raises:
         StudyError: A task's images are not those that the folder's runs have seen.

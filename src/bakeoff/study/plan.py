@@ -36,6 +36,10 @@ def resolve(machine: Machine) -> Resolved:
 def check_spec(spec: StudySpec, base_dir: Path) -> None:
     """Refuse what can be seen to fail before any image is read.
 
+    Args:
+        spec: The whole study.
+        base_dir: Where relative paths in it start.
+
     Raises:
         ConfigError: A model does not exist, or a budget is not given in seconds.
     """

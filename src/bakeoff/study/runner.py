@@ -74,6 +74,9 @@ def run_study(
         listener: Hears of everything, and may stop it.
         checkpoint_seconds: Of training that an interruption may cost.
 
+    Returns:
+        The folder, the records asked for, and how many runs were trained.
+
     Raises:
         BakeoffError: A setting, a file, the images or the folder are not usable; nothing
             of a new study is written then.
@@ -104,6 +107,16 @@ def prepare_tasks(
     spec: StudySpec, selection: Selection, options: DataOptions, base_dir: Path, listener: StudyListener
 ) -> dict[str, TaskData]:
     """Prepare the images of every task that is asked for.
+
+    Args:
+        spec: The whole study.
+        selection: The part that is asked for.
+        options: Where images are found and kept.
+        base_dir: Where relative paths in the study start.
+        listener: Hears how far it is.
+
+    Returns:
+        Images, labels and split by the task's name.
 
     Raises:
         BakeoffError: They are missing or not usable.

@@ -20,6 +20,9 @@ class Selection:
     def check(self, spec: StudySpec) -> None:
         """Refuse what the study does not have.
 
+        Args:
+            spec: The study that the names belong to.
+
         Raises:
             ConfigError: A name or a seed is not the study's.
         """

@@ -36,6 +36,9 @@ class Account:
             status: How it ended.
             reason: Why, in one line, when it did not finish.
             readings: Every reading of the test images.
+
+        Returns:
+            What `record.json` will hold.
         """
         published = job.candidate.published
         return RunRecord(

@@ -40,6 +40,18 @@ def build_classifier(
 
     The weights come from the stream (seed, "init"); the global generator is left as it was.
 
+    Args:
+        model: A registered name, or `my_net.py:build`.
+        classes: Outputs.
+        input_size: Pixels of both sides that the network takes.
+        mean: Of each channel, 0..255.
+        std: Of each channel, 0..255.
+        seed: The run's.
+        base_dir: Where a relative path to a file starts.
+
+    Returns:
+        In training mode, on the processor.
+
     Raises:
         BakeoffError: There is no such model, or the user's own cannot be built.
     """

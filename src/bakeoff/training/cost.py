@@ -58,6 +58,9 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         steps: At most so many timed steps.
         seconds: Stop earlier after so long; two steps are timed in any case.
 
+    Returns:
+        Means over the timed steps.
+
     Raises:
         RuntimeError: The network cannot be trained, for want of memory for example.
     """

@@ -84,6 +84,14 @@ def read_test(
 
     The note is written before the first image is, so that an interrupted reading shows.
 
+    Args:
+        model: From bytes to logits.
+        store: The task's images.
+        index: The test images among them.
+        folder: The run's; receives the note.
+        purpose: Why they are read.
+        beat: As for `predict`.
+
     Returns:
         As `predict`.
     """

@@ -88,7 +88,8 @@ def _stops_early(recipe: Recipe, history: Sequence[dict[str, float]]) -> bool:
     """Tell whether the last `patience` epochs brought no better validation loss."""
     if recipe.early_stop is None or len(history) <= recipe.early_stop.patience:
         return False
-    losses = [row["validation_loss"] for row in history]
+    # Not a number is no better than anything: `min` would make its answer depend on the order.
+    losses = [math.inf if math.isnan(row["validation_loss"]) else row["validation_loss"] for row in history]
     return min(losses[-recipe.early_stop.patience :]) >= min(losses[: -recipe.early_stop.patience])
 
 
@@ -108,6 +109,9 @@ class Loop:
 
     def run(self, state: TrainingState) -> None:
         """Train from where the state stands to the end of the course.
+
+        Args:
+            state: Where the training stands; moved in place.
 
         Raises:
             Diverged: The loss is not finite.

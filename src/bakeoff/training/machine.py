@@ -27,7 +27,7 @@ class Machine:
     threads: int  # of PyTorch's operators on the processor
 
     def apply(self) -> None:
-        """Set this process up: threads, memory, convolutions that are exact and always sum in the same order."""
+        """Set this process up: threads, memory, convolutions that always sum in the same order."""
         torch.set_num_threads(self.threads)
         keep_pages()
         torch.backends.cudnn.deterministic = True
@@ -46,6 +46,9 @@ def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine
     Args:
         device: ``"auto"`` (a CUDA device if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         threads: On the processor; None takes every core this process may use.
+
+    Returns:
+        The same on every call on the same machine.
 
     Raises:
         ConfigError: The device is no such name, or the threads are below 1.
@@ -79,6 +82,10 @@ def resolve_precision(asked: Asked, device: torch.device) -> tuple[Precision, st
     bf16 means mixed precision: weights, optimizer and loss stay in fp32. It is chosen
     only where the hardware multiplies it natively; emulated, it was ten times slower
     (docs/findings.md, 2026-11-23).
+
+    Args:
+        asked: What the recipe says.
+        device: Where the training will run.
 
     Returns:
         ``"fp32"`` or ``"bf16"``, and the reason in words.

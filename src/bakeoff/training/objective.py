@@ -16,6 +16,10 @@ from bakeoff.data.batches import Batch
 def balanced_weights(labels_N: np.ndarray, classes: int) -> Tensor:
     """Weigh each class by the inverse of its share, so that every class counts alike.
 
+    Args:
+        labels_N: Of the training images.
+        classes: K.
+
     Returns:
         float32 of shape (K,); the mean over the training images is 1.
 

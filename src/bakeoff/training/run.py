@@ -87,6 +87,9 @@ def train_run(
         listener: Hears steps, epochs and evaluations, and may stop the training.
         checkpoint_seconds: Of training that an interruption may cost.
 
+    Returns:
+        The record that was written.
+
     Raises:
         Stopped: The listener asked for it; the checkpoint is written.
         ResourceError: The disk is full.

@@ -22,6 +22,9 @@ def rate_factor(schedule: ScheduleName, progress: float, warmup: float = 0.0) ->
         warmup: Share of the training in which the rate rises linearly; for one-cycle
             the share in which it rises, 0 meaning 0.3.
 
+    Returns:
+        A number in [0, 1].
+
     >>> [round(rate_factor("linear", p), 2) for p in (0, 0.5, 1)]
     [1.0, 0.5, 0.0]
     >>> [round(rate_factor("cosine", p, warmup=0.2), 2) for p in (0, 0.1, 0.2, 0.6, 1)]

@@ -79,6 +79,10 @@ class TrainingState:
     def load(self, path: Path, identity: str) -> bool:
         """Continue from a checkpoint of the same run, if there is one.
 
+        Args:
+            path: Of the checkpoint.
+            identity: Of the run that wants it.
+
         Returns:
             Whether there was one. A checkpoint of another identity is passed over.
 
