@@ -45,6 +45,7 @@ def job(model: str, data: TaskData, side: int, batch_size: int, precision: Preci
     """Ask for a run of a model under the recipe of the shipped study ``classic``."""
     return Job(
         identity="benchmark",
+        model_digest=model,
         study="benchmark",
         task=TaskSpec(name="random", data="random", image_size=side),
         candidate=CandidateSpec(name=model, model=model),

@@ -20,7 +20,7 @@ import torch
 
 from bakeoff.data.batches import Batch, ImageStore, TrainingBatches
 from bakeoff.training.classifier import build_classifier, placed
-from bakeoff.training.loop import Course, Loop, Step, Stopped, own_random_state
+from bakeoff.training.loop import Course, Loop, Step, Stopped, own_global_state
 from bakeoff.training.machine import resolve_precision
 from bakeoff.training.run import autocast_for, initial_state, objective_for
 from benchmarks._jobs import job, random_task
@@ -74,7 +74,7 @@ def main() -> None:
             work, recipe=work.recipe.overlaid({"augmentation": {"crop": 4, "flip": "random"}}, "benchmark")
         )
         work.machine.apply()
-        with own_random_state(torch.device("cpu")):
+        with own_global_state(torch.device("cpu")):
             ratios, real, fixed = measure(work, options.turns, options.steps)
     print(f"{options.model}, 64 px, batch {options.batch}, {precision}, crop and flip")
     print(f"seconds per step: real batches {spread(real)}, one fixed batch {spread(fixed)}")

@@ -13,12 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, open_study, run
+    from bakeoff.api import StudyResult, estimate, open_study, run
     from bakeoff.errors import BakeoffError
 
-__all__ = ["BakeoffError", "StudyResult", "open_study", "run"]
+__all__ = ["BakeoffError", "StudyResult", "estimate", "open_study", "run"]
 
-_HOMES = {"BakeoffError": "errors", "StudyResult": "api", "open_study": "api", "run": "api"}
+_HOMES = {
+    "BakeoffError": "errors",
+    "StudyResult": "api",
+    "estimate": "api",
+    "open_study": "api",
+    "run": "api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -165,7 +165,8 @@ def run(
         threads=threads, on_corrupt=on_corrupt, download=download, cache_dir=cache_dir,
         workers=workers, listener=listener,
     )  # fmt: skip
-    result = StudyResult(run_study(**arguments).folder)
+    command = _command(study, data, on_corrupt)
+    result = StudyResult(run_study(**arguments, command=command).folder)
     if report:
         result.report()
     return result
@@ -217,7 +218,7 @@ def study_arguments(
         "selection": Selection(tasks=_names(tasks), candidates=_names(only), seeds=seeds, seed=seed),
         "options": DataOptions(
             locations=_locations(data, spec),
-            cache_dir=Path(cache_dir) if cache_dir is not None else None,
+            cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None,
             workers=workers,
             on_corrupt=on_corrupt,
             download=download,
@@ -226,6 +227,19 @@ def study_arguments(
         "threads": threads,
         "listener": listener,
     }
+
+
+def _command(
+    study: str | Path | Mapping[str, Any] | StudySpec, data: Where, on_corrupt: str
+) -> dict[str, Any] | None:
+    """Keep how a study was asked for, in the words of the command line; None when it had no file."""
+    if not isinstance(study, str | Path):
+        return None
+    places = [str(data)] if isinstance(data, str | Path) else [f"{k}={v}" for k, v in (data or {}).items()]
+    flags = [word for place in places for word in ("--data", place)]
+    if on_corrupt != "stop":
+        flags += ["--on-corrupt", on_corrupt]
+    return {"study": str(study), "flags": flags}
 
 
 def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec, Path]:
@@ -251,10 +265,10 @@ def _locations(data: Where, spec: StudySpec) -> dict[str, Path]:
             raise ConfigError(
                 f"data: got a path, but the study has the sources {', '.join(sources)}; write NAME=PATH"
             )
-        return {sources[0]: Path(data).expanduser()}
+        return {sources[0]: Path(data).expanduser().absolute()}
     for name in data:
         if name not in sources:
             raise ConfigError(
                 f"data: got '{name}', expected one of the study's sources: {', '.join(sources)}"
             )
-    return {name: Path(path).expanduser() for name, path in data.items()}
+    return {name: Path(path).expanduser().absolute() for name, path in data.items()}

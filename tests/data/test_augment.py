@@ -135,7 +135,9 @@ def test_mixup_blends_every_pixel_by_the_weight_of_the_label():
 def test_cutmix_pastes_the_partners_box_and_leaves_bytes():
     images_BHWC = _pictures(3)
     before = images_BHWC.clone()
-    mixed = apply_mix(images_BHWC, Mix(np.array([2, 0, 1]), 0.5, (1, 2, 3, 7)))  # rows 1 and 2, columns 2 to 6
+    mixed = apply_mix(
+        images_BHWC, Mix(np.array([2, 0, 1]), 0.5, (1, 2, 3, 7))
+    )  # rows 1 and 2, columns 2 to 6
     expected = before.numpy().copy()
     expected[:, 1:3, 2:7] = before.numpy()[[2, 0, 1], 1:3, 2:7]
     assert mixed.dtype == torch.uint8
@@ -165,17 +167,19 @@ def test_the_box_of_a_cut_has_the_drawn_share_of_the_image_unless_the_border_cut
         top, left, bottom, right = mix.box
         assert bottom - top <= 64 * share**0.5 + 1.5
         assert right - left <= 64 * share**0.5 + 1.5
-        if 0 < top and bottom < 64:
+        if top > 0 and bottom < 64:
             assert abs(bottom - top - 64 * share**0.5) <= 1.5
-        if 0 < left and right < 64:
+        if left > 0 and right < 64:
             assert abs(right - left - 64 * share**0.5) <= 1.5
-        inside += 0 < top and bottom < 64 and 0 < left and right < 64
+        inside += min(top, left) > 0 and max(bottom, right) < 64
     assert inside > 20
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_the_weight_of_mixup_follows_its_beta_distribution(alpha):
-    kept = [draw_mix(Augmentation(mixup=alpha), rng.generator(0, "mix", 0, s), 2, 8).kept for s in range(2000)]
+    kept = [
+        draw_mix(Augmentation(mixup=alpha), rng.generator(0, "mix", 0, s), 2, 8).kept for s in range(2000)
+    ]
     assert abs(np.mean(kept) - 0.5) < 0.03
     assert np.var(kept) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)  # of Beta(a, a)
 

@@ -1,6 +1,7 @@
 """Networks by name and from the user's file; what is refused, and in which words."""
 
 import hashlib
+import os
 import sys
 from dataclasses import replace
 
@@ -9,7 +10,14 @@ import torch
 from torch import nn
 
 from bakeoff.errors import ConfigError, UnknownNameError
-from bakeoff.models.catalog import MODELS, build_model, count_layers, is_user_model, source_digest
+from bakeoff.models.catalog import (
+    MODELS,
+    build_model,
+    check_model,
+    count_layers,
+    is_user_model,
+    source_digest,
+)
 
 GOOD = """\
 import torch
@@ -136,9 +144,32 @@ def test_trying_the_network_on_one_image_leaves_its_statistics_alone(tmp_path):
     assert model[2].weight.shape == (5, 192)
 
 
-def test_the_digest_of_a_users_file_is_that_of_its_bytes(tmp_path):
+def test_the_digest_of_a_users_network_is_that_of_its_bytes_and_its_function(tmp_path):
     (tmp_path / "my_net.py").write_text(GOOD)
-    assert source_digest("my_net.py:build", tmp_path) == hashlib.sha256(GOOD.encode()).hexdigest()
+    expected = hashlib.sha256(GOOD.encode() + b"\0build").hexdigest()
+    assert source_digest("my_net.py:build", tmp_path) == expected
+    assert source_digest("my_net.py:other", tmp_path) != expected
+
+
+@pytest.mark.parametrize(
+    "where", ["import sys\nsys.exit(0)\n", "import os\nos.chdir('/')\nraise SystemExit\n"]
+)
+def test_a_file_that_ends_the_process_is_an_error_and_moves_nothing(tmp_path, where):
+    (tmp_path / "my_net.py").write_text(where + GOOD)
+    before = os.getcwd()
+    with pytest.raises(ConfigError, match="raised SystemExit"):
+        build_model("my_net.py:build", classes=3, image_size=8, base_dir=tmp_path)
+    assert os.getcwd() == before
+
+
+def test_a_file_without_the_function_is_refused_before_it_runs(tmp_path):
+    (tmp_path / "my_net.py").write_text("import nothing_of_this_name\n" + GOOD)
+    check_model("my_net.py:build", tmp_path)
+    with pytest.raises(ConfigError, match=r"my_net.py has no function 'bulid'; did you mean 'build'\?"):
+        check_model("my_net.py:bulid", tmp_path)
+    (tmp_path / "my_net.py").write_text("def build(:\n")
+    with pytest.raises(ConfigError, match="is not valid Python in line 1"):
+        check_model("my_net.py:build", tmp_path)
 
 
 def test_the_digest_of_ours_changes_with_the_name_and_with_the_version(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ import pytest
 import small_study
 
 from bakeoff.errors import ConfigError, StudyError
-from bakeoff.study import Selection, estimate_study
+from bakeoff.study import Selection, estimate, estimate_study
+from bakeoff.training.cost import Measured
 
 CANDIDATES = small_study.study()["candidate"]
 
@@ -52,23 +53,39 @@ def test_nothing_is_written_into_a_studys_folder_that_is_there(ended, folder):
 
 
 def test_what_is_done_costs_nothing_more(ended, folder):
-    estimate = _estimate(ended, folder.path)
-    assert [(row.candidate, row.runs, row.done) for row in estimate.rows] == [
+    whole = _estimate(ended, folder.path)
+    assert [(row.candidate, row.runs, row.done) for row in whole.rows] == [
         ("plain", 0, 1), ("dropout", 0, 1),
     ]  # fmt: skip
-    assert (estimate.seconds, estimate.memory_bytes, estimate.disk_bytes) == (0, 0, 0)
+    assert (whole.seconds, whole.memory_bytes, whole.disk_bytes) == (0, 0, 0)
 
 
 def test_a_row_counts_the_runs_that_are_missing_and_what_they_take(ended, folder):
-    estimate = _estimate(ended, folder.path, small_study.study(seeds=[0, 1, 2]))
-    plain = estimate.rows[0]
+    whole = _estimate(ended, folder.path, small_study.study(seeds=[0, 1, 2]))
+    plain = whole.rows[0]
     assert (plain.task, plain.candidate, plain.runs, plain.done) == ("digits", "plain", 2, 1)
     assert plain.parameters == small_study.PARAMETERS[3]
     assert plain.images_per_second > 0
-    assert estimate.seconds == sum(row.seconds for row in estimate.rows) > 0
-    assert estimate.memory_bytes == max(row.memory_bytes for row in estimate.rows)
-    assert estimate.machine == "cpu, 1 threads"
-    assert estimate.cache_bytes == 537 * 8 * 8 * 3  # scikit-learn has 537 digits below 3
+    assert whole.seconds == sum(row.seconds for row in whole.rows) > 0
+    assert whole.memory_bytes == max(row.memory_bytes for row in whole.rows)
+    assert whole.machine == "cpu, 1 threads"
+    assert whole.cache_bytes == 537 * 8 * 8 * 3  # scikit-learn has 537 digits below 3
+
+
+def test_time_and_disk_are_those_of_all_missing_runs(ended, folder, monkeypatch):
+    found = Measured(
+        seconds_per_step=0.01,
+        seconds_per_prediction=0.001,
+        memory_bytes=7,
+        parameters=100,
+        images_per_second=3200.0,
+    )
+    monkeypatch.setattr(estimate, "measure", lambda job: found)
+    row = _estimate(ended, folder.path, small_study.study(seeds=[0, 1, 2])).rows[0]
+    # Two runs of 26 steps; 43 validation images after each epoch and at the end, and 107 test images.
+    assert row.seconds == pytest.approx(2 * (26 * 0.01 + (3 * 43 + 107) * 0.001), rel=0.02)
+    assert row.disk_bytes == 2 * 4 * (100 + 3 * (43 + 107)) + 3 * 4 * 100  # and one checkpoint at a time
+    assert row.memory_bytes == 7
 
 
 def test_the_disk_that_is_said_is_the_disk_that_is_taken(ended, folder, tmp_path):
@@ -119,8 +136,8 @@ def test_a_candidate_that_cannot_be_built_says_so_and_the_others_are_timed(tmp_p
 def test_only_what_is_asked_for_is_timed(tmp_path):
     small_study.write(tmp_path)
     asked = Selection(candidates=("dropout",), seeds=1)
-    estimate = _estimate(tmp_path, tmp_path / "out", small_study.study(seeds=[0, 1]), selection=asked)
-    assert [(row.candidate, row.runs) for row in estimate.rows] == [("dropout", 1)]
+    whole = _estimate(tmp_path, tmp_path / "out", small_study.study(seeds=[0, 1]), selection=asked)
+    assert [(row.candidate, row.runs) for row in whole.rows] == [("dropout", 1)]
 
 
 def test_what_a_run_would_refuse_is_refused_here_too(ended, folder):

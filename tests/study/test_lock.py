@@ -146,7 +146,9 @@ def test_a_folder_of_somebody_else_is_refused_and_left_untouched(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ConfigError, match="--out: .*out: Not a directory; expected a new or a study's folder"):
+    with pytest.raises(
+        ConfigError, match=r"--out: .*out: Not a directory; expected a new or a study's folder"
+    ):
         small_study.train(tmp_path)
     assert (tmp_path / "out").read_text() == "a file"
 
@@ -160,7 +162,9 @@ def test_what_a_process_leaves_that_was_killed_in_its_first_moment_is_no_strange
 
 def test_a_folder_of_another_record_schema_is_refused(folder):
     folder.write_lock(folder.read_lock() | {"schema": 0})
-    with pytest.raises(StudyError, match="written with record schema 0, this version has 1; use another --out"):
+    with pytest.raises(
+        StudyError, match="written with record schema 0, this version has 1; use another --out"
+    ):
         _open(folder)
 
 

@@ -90,7 +90,15 @@ def test_what_is_asked_for_in_parts_is_trained_in_parts_and_the_rest_later(tmp_p
         ({"candidates": ("plain",), "tasks": ("digits",), "seed": 1}, [("digits", "plain", 1)]),
         ({"candidates": ("plain",), "tasks": ("digits",)}, [("digits", "plain", 0)]),
         ({"tasks": ("four",), "seeds": 1}, [("four", "plain", 0), ("four", "dropout", 0)]),
-        ({}, [("digits", "dropout", 0), ("digits", "dropout", 1), ("four", "plain", 1), ("four", "dropout", 1)]),
+        (
+            {},
+            [
+                ("digits", "dropout", 0),
+                ("digits", "dropout", 1),
+                ("four", "plain", 1),
+                ("four", "dropout", 1),
+            ],
+        ),
     ]
     for asked, expected in parts:
         folder = StudyFolder(tmp_path / "out")
@@ -140,6 +148,35 @@ def test_a_failed_candidate_is_recorded_and_the_others_go_on(tmp_path):
     traceback = outcome.folder.run("digits", "broken", 0).path / "traceback.txt"
     assert traceback.read_text().startswith("Traceback")
     assert [row["status"] for row in _rows(outcome.folder)] == ["failed", "finished"]
+
+
+ODD = """
+from torch import nn
+
+
+class Odd(Exception):
+    pass
+
+
+class OnlyInTraining(nn.Flatten):
+    def forward(self, x):
+        if self.training:
+            raise Odd("not with me")
+        return super().forward(x)
+
+
+def build(classes, image_size):
+    return nn.Sequential(OnlyInTraining(), nn.Linear(3 * image_size**2, classes))
+"""
+
+
+def test_a_candidate_may_fail_in_the_midst_of_training_and_with_an_error_of_its_own_kind(tmp_path):
+    small_study.write(tmp_path)
+    (tmp_path / "odd.py").write_text(ODD)
+    values = small_study.study(candidate=[{"name": "odd", "model": "odd.py:build"}, *PLAIN])
+    odd, plain = small_study.train(tmp_path, values).records
+    assert (odd.status, odd.reason) == ("failed", "Odd: not with me")
+    assert plain.status == "finished"
 
 
 def test_a_failed_run_is_tried_again_and_a_finished_one_is_not(tmp_path):
@@ -203,8 +240,7 @@ def test_what_was_stopped_continues_to_the_same_bits(folder, tmp_path, stop_at):
     with pytest.raises(Stopped):
         small_study.train(own, listener=Ear(stop_at))
     stopped = StudyFolder(own / "out")
-    name, steps = stop_at
-    run = stopped.run("digits", name, 0)
+    run = stopped.run("digits", stop_at[0], 0)
     assert run.checkpoint_path.exists()
     assert run.read() is None
     done = _record_times(stopped)

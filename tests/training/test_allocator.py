@@ -28,7 +28,9 @@ print(with_block - without, without - private_bytes())
 
 def _freed(*arguments):
     """Return the bytes that went back by freeing a block of 64 MB, and by asking."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode and "GNU" in done.stderr:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr

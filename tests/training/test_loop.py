@@ -17,7 +17,7 @@ from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.records import RunFolder
 from bakeoff.spec import Recipe
 from bakeoff.training.classifier import build_classifier, placed
-from bakeoff.training.loop import Course, Diverged, Loop, Stopped, own_random_state
+from bakeoff.training.loop import Course, Diverged, Loop, Stopped, own_global_state
 from bakeoff.training.run import autocast_for, initial_state, objective_for, train_run
 
 CPU = torch.device("cpu")
@@ -172,7 +172,7 @@ def test_a_step_tells_where_the_training_stands(tmp_path):
     assert [step.progress for step in ear.steps] == [step / 8 for step in range(1, 9)]
     seconds = [step.seconds for step in ear.steps]
     assert seconds == sorted(seconds)
-    assert 0 < seconds[0]
+    assert seconds[0] > 0
     assert all(torch.isfinite(step.loss) and not step.loss.requires_grad for step in ear.steps)
 
 
@@ -367,7 +367,7 @@ def test_global_generators_are_left_as_they_were():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    with own_random_state(CPU):
+    with own_global_state(CPU):
         torch.manual_seed(99)
         torch.rand(5)
     assert torch.equal(torch.rand(2), expected)
@@ -385,3 +385,18 @@ def test_dropout_draws_by_seed_epoch_and_step_whatever_the_caller_drew(tmp_path)
     assert losses[0] == losses[1]
     train(make_job(tmp_path, "dropout", seed=1, data=pictures()), tmp_path / "other", ear := Ear())
     assert [float(step.loss) for step in ear.steps] != losses[0]
+
+
+def test_every_step_has_draws_of_its_own(tmp_path):
+    draws = []
+
+    def forward(images_BHWC):
+        draws.append(torch.rand(1).item())
+        return state.model(images_BHWC)
+
+    loop, state = _loop(make_job(tmp_path), forward=forward)
+    loop.run(state)
+    assert len(set(draws)) == len(draws) == 8
+    before, state.epoch, state.step, state.steps = list(draws), 1, 2, 6  # as if resumed here
+    loop.run(state)
+    assert draws[8:] == before[6:]

@@ -51,7 +51,9 @@ def test_class_weights_weigh_each_images_loss_and_the_mean_is_over_the_images(lo
 def test_with_class_weights_a_mixed_image_weighs_by_both_its_labels(logits_BK):
     loss = Objective(0.0, WEIGHTS)(logits_BK, Batch(PICTURES, LABELS, PARTNERS, 0.25))
     soft_BK = 0.25 * _one_hot(LABELS) * WEIGHTS + 0.75 * _one_hot(PARTNERS) * WEIGHTS
-    assert loss.item() == pytest.approx(-(soft_BK * torch.log_softmax(logits_BK, 1)).sum().item() / 6, rel=1e-6)
+    assert loss.item() == pytest.approx(
+        -(soft_BK * torch.log_softmax(logits_BK, 1)).sum().item() / 6, rel=1e-6
+    )
 
 
 def test_half_precision_logits_give_a_loss_in_single_precision(logits_BK):

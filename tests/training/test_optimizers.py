@@ -37,7 +37,9 @@ def test_sgd_is_nesterovs_momentum_as_sutskever_writes_it(decay):
         ahead = theta + momentum * velocity
         velocity = momentum * velocity - rate * (CURVATURE + decay) * ahead  # eq. 3
         theta = theta + velocity  # eq. 4
-        np.testing.assert_allclose(step, theta + momentum * velocity, rtol=1e-12)  # torch stores the point ahead
+        np.testing.assert_allclose(
+            step, theta + momentum * velocity, rtol=1e-12
+        )  # torch stores the point ahead
 
 
 def test_sgd_without_momentum_is_plain_descent():

@@ -192,6 +192,9 @@ class Screen:
                 self._close(line, line.run.record, earlier=True)
         done = sum(run.record is not None for run in runs)
         self._say(f"{len(runs)} runs, {done} of them done before" if done else f"{len(runs)} runs")
+        older = sum(run.older for run in runs)
+        if older:
+            self._say(f"{older} ended runs are of an older version of their network and are trained anew")
 
     def on_run_start(self, job: Job) -> None:
         """Mark a run as running, unless the study is to stop."""
@@ -300,11 +303,12 @@ class Screen:
         return Group(self._table(), self._bar(), *said)
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("", width=1)
-        table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
-        for name in ("epoch", "images/s", "loss", "accuracy", "time"):
-            table.add_column(name, justify="right", no_wrap=True)
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        table.add_column("", min_width=1, no_wrap=True)
+        room = self._console.width - sum(_WIDTHS.values()) - 2 * (len(_WIDTHS) + 2) - 1
+        table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=max(16, room))
+        for name, width in _WIDTHS.items():
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
         for line in self._window():
             table.add_row(*_cells(line, self._left(line)))
         return table
@@ -331,6 +335,8 @@ class Screen:
         )
         return bar
 
+
+_WIDTHS = {"epoch": 7, "images/s": 8, "loss": 6, "accuracy": 8, "time": 11}  # characters
 
 _MARKS = {
     "waiting": ("·", "dim"), "running": ("▸", "bold cyan"), "finished": ("✓", "green"),

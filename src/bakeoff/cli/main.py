@@ -72,7 +72,9 @@ def main() -> None:
 
 def _one_line(error: BaseException) -> str:
     text: str = getattr(error, "format_message", error.__str__)()
-    return " ".join(text.split()) + "; see bakeoff --help"
+    refusal = getattr(error.__cause__, "errors", None)  # pydantic's, with which newer versions of typer check
+    came = f"; got {refusal()[0]['input']!r}" if refusal is not None else ""
+    return " ".join(text.split()) + came + "; see bakeoff --help"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ anything is written; links and devices are left out.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import lzma
@@ -18,14 +19,17 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from bakeoff.data.disk import disk_errors
+from bakeoff.data.disk import disk_errors, sweep
 from bakeoff.data.source import Opening
 from bakeoff.data.tree import FolderTree, Tree, is_litter
 from bakeoff.errors import DataError
 
 _TAR_NAME = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+
+# What a file system says of a name, not of its own state: the member is to blame.
+_BAD_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 
 
 def is_archive_name(name: str) -> bool:
@@ -56,7 +60,7 @@ def open_tree(path: Path, opening: Opening) -> Tree:
     if path.name.lower().endswith(".zip"):
         return ZipTree(path.resolve())
     if _TAR_NAME.search(path.name):
-        return FolderTree(_unpacked(path.resolve(), opening))
+        return FolderTree(_unpacked(path.resolve(), opening), shown=str(path.resolve()))
     raise DataError(f"data: got {path}, expected a folder, .zip, .tar (.gz, .bz2, .xz) or .csv")
 
 
@@ -95,7 +99,7 @@ class ZipTree(Tree):
     @property
     def place(self) -> str:
         """The archive and the folder in it."""
-        return f"{self.path}!{self.prefix}"
+        return f"{self.path}!{self.prefix}" if self.prefix else str(self.path)
 
     def _open(self) -> zipfile.ZipFile:
         if self._file is None:
@@ -141,10 +145,11 @@ def _unpacked(path: Path, opening: Opening) -> Path:
         return target
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=target.parent))
+        sweep(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=target.parent))
     try:
-        with disk_errors(target):
-            _unpack(path, partial, opening)
+        with _opened(path) as packed, disk_errors(target):
+            _unpack(path, packed, partial, opening)
             _settle(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -159,20 +164,41 @@ def _settle(partial: Path, target: Path) -> None:
             raise
 
 
-def _unpack(path: Path, folder: Path, opening: Opening) -> None:
+def _opened(path: Path) -> IO[bytes]:
+    """Open the user's archive; what goes wrong here is not about our cache."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _unpack(path: Path, packed: IO[bytes], folder: Path, opening: Opening) -> None:
     """Write a tar archive's plain files below a folder."""
     size = path.stat().st_size
     try:
-        with path.open("rb") as packed, tarfile.open(fileobj=packed) as archive:
+        with tarfile.open(fileobj=packed) as archive:
             for member in archive:
                 refuse_escape(path, member.name)
                 opening.progress("unpacking", packed.tell(), size)
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None:
                     continue
-                target = folder / member.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with content, target.open("wb") as file:
+                with content, _created(path, member.name, folder) as file:
                     shutil.copyfileobj(content, file)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be read as a tar archive ({error})") from None
+
+
+def _created(path: Path, member: str, folder: Path) -> IO[bytes]:
+    """Create a member's file; blame the archive where its name is one that no file can have."""
+    target = folder / member
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("wb")
+    except (OSError, ValueError) as error:  # a ValueError of a name with a NUL
+        if isinstance(error, OSError) and error.errno not in _BAD_NAME:
+            raise
+        shown = ascii(member)[1:-1]
+        shown = shown if len(shown) <= 80 else f"{shown[:40]}...{shown[-40:]}"
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: member '{shown}' cannot be unpacked ({reason})") from None

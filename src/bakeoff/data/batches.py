@@ -75,7 +75,7 @@ def _upload(images_NHWC: np.ndarray, device: torch.device) -> Tensor:
     """Copy a mapped array to a device in pieces, so that it never is in memory twice."""
     resident = torch.empty(images_NHWC.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(images_NHWC), 4096):
-        piece = np.ascontiguousarray(images_NHWC[start : start + 4096])
+        piece = np.array(images_NHWC[start : start + 4096])  # torch warns of a read-only map
         resident[start : start + len(piece)] = torch.from_numpy(piece)
     return resident
 

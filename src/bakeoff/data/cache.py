@@ -18,9 +18,8 @@ import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,13 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.data.decode import DECODER, Fit
-from bakeoff.data.disk import disk_errors
+from bakeoff.data.disk import disk_errors, sweep
 from bakeoff.data.source import Item, Progress, Reader
 from bakeoff.data.workers import Job, Seen, decode_all
 from bakeoff.spec.digest import canonical_json
 
 _SCHEMA = "bakeoff-images-1"
-_STALE = 24 * 3600  # seconds after which a killed process's partial file is removed
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,7 @@ class Note:
     modes: dict[str, int]  # Pillow's names of how the files store pixels
     widths: list[float]  # smallest, median, largest; pixels
     heights: list[float]
+    dark_16_bit: int = 0  # images of 16 bits that hold 12 or fewer; absent in the oldest notes
 
 
 def _hasher(wanted: Wanted, **more: str) -> hashlib._Hash:
@@ -169,23 +168,19 @@ def _fill(wanted: Wanted, cache_dir: Path, workers: int, progress: Progress) -> 
 
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """Create a file to fill, and remove it whatever happens; its name is not even a thread's twice."""
+    """Create a file to fill, and remove it whatever happens; its name is not even a thread's twice.
+
+    Not `records.writing`: its name is one a process, but threads fill a cache together; it
+    wants the target's name, which for an array is known only when the file is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    sweep(folder)
     file = folder / f".{os.getpid()}-{secrets.token_hex(4)}.partial"
     try:
         file.touch()
         yield file
     finally:
         file.unlink(missing_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left long ago."""
-    for file in folder.glob(".*.partial"):
-        with suppress(OSError):
-            if time.time() - file.stat().st_mtime > _STALE:
-                file.unlink()
 
 
 def _drop_rows(file: Path, size: int, kept: Sequence[int]) -> None:
@@ -228,6 +223,7 @@ def _noted(wanted: Wanted, seen: Sequence[Seen]) -> Note:
         modes=dict(sorted(modes.items())),
         widths=_range([seen[index].width for index in kept]),
         heights=_range([seen[index].height for index in kept]),
+        dark_16_bit=sum(seen[index].dark for index in kept),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def open_cifar10(path: Path, opening: Opening) -> Listing:
     Raises:
         DataError: A batch is missing or is not what it should be.
     """
-    tree, stamps = unwrapped(open_tree(path, opening))
+    tree, stamps = unwrapped(open_tree(path, opening), is_cifar10)
     if is_cifar10(stamps):
         return list_cifar10(tree, stamps, str(path))
     return list_folders(tree, stamps, f"CIFAR-10 (Krizhevsky 2009) as class folders in {path}")

@@ -30,6 +30,8 @@ Fit = Literal["crop", "pad", "stretch"]
 
 DECODER = "1"  # goes into every fingerprint: raise it when a rule above changes
 
+_DARK = 4096  # 12 bits, as many cameras and scanners have, in files of 16
+
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -121,6 +123,11 @@ def square(image: Image.Image, size: int, fit: Fit) -> NDArray[np.uint8]:
     top, left = (size - inner.height) // 2, (size - inner.width) // 2
     padded_HWC[top : top + inner.height, left : left + inner.width] = np.asarray(inner)
     return padded_HWC
+
+
+def is_dark_16_bit(image: Image.Image) -> bool:
+    """Tell whether an image of 16 or 32 bits uses 12 or fewer: drawn by the rules, it is almost black."""
+    return image.mode.startswith("I") and int(np.asarray(image).max()) < _DARK
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bakeoff.errors import ResourceError
 
+# Also in `records.atomic`, which keeps them to itself: it looks for them behind torch's errors too.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+_STALE = 24 * 3600  # seconds after which what a killed process left is removed
 
 
 def cache_home() -> Path:
@@ -49,3 +54,18 @@ def disk_errors(target: Path) -> Iterator[None]:
         if error.errno in REFUSED:
             raise ResourceError(f"cannot write {target}: {error.strerror}") from error
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files and folders ``.*.partial`` that killed processes left long ago.
+
+    Age tells, not a process's number: a cache may be shared by several machines.
+    """
+    for left in folder.glob(".*.partial"):
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime <= _STALE:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()

@@ -5,24 +5,17 @@
     train/..., val/... or valid/..., test/...   likewise, with validation
 
 Images may lie deeper than their class folder. It is a layout with splits only when
-every folder with images is called so: a class may be named "train" beside "bus".
+every folder with images is called so: a class may be named "train" beside "bus". Where
+names and contents disagree about that, nothing is guessed and the layout is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 
-from bakeoff.data.archive import open_tree
-from bakeoff.data.source import SPLIT_FOLDERS, Item, Listing, Opening, is_image_name
-from bakeoff.data.tree import Tree, unwrapped
+from bakeoff.data.source import SPLIT_FOLDERS, Item, Listing, count_ignored, is_image_name
+from bakeoff.data.tree import Tree
 from bakeoff.errors import DataError
-
-
-def open_folders(path: Path, opening: Opening) -> Listing:
-    """List a folder or an archive of class folders; DataError when there are none."""
-    tree, stamps = unwrapped(open_tree(path, opening))
-    return list_folders(tree, stamps, f"class folders in {path}")
 
 
 def list_folders(tree: Tree, stamps: Mapping[str, str], sentence: str) -> Listing:
@@ -37,12 +30,13 @@ def list_folders(tree: Tree, stamps: Mapping[str, str], sentence: str) -> Listin
         The images that lie in a class folder.
 
     Raises:
-        DataError: There are no images, or no class folders.
+        DataError: There are no images, or no class folders, or some folders look like
+            a split's and others do not.
     """
     keys = [key for key in stamps if is_image_name(key)]
     if not keys:
         raise DataError(f"data: no images in {tree.place}, expected class folders such as cat/1.jpg")
-    split = _is_split({key.split("/")[0] for key in keys if "/" in key})
+    split = _is_split(keys, tree.place)
     depth = 2 if split else 1
     items, ignored = [], 0
     for key in keys:
@@ -54,10 +48,38 @@ def list_folders(tree: Tree, stamps: Mapping[str, str], sentence: str) -> Listin
         items.append(Item(key, parts[depth - 1], part, stamps[key]))
     if not items:
         raise DataError(f"data: {len(keys)} images in {tree.place} lie in no class folder like cat/1.jpg")
-    return Listing(items, tree, tree.place, sentence, ignored=ignored)
+    return Listing(
+        items, tree, tree.place, sentence, ignored=ignored, ignored_files=count_ignored(stamps)
+    )  # fmt: skip
 
 
-def _is_split(folders: set[str]) -> bool:
+def _is_split(keys: Sequence[str], place: str) -> bool:
     """Tell split folders from class folders: all are called so, and one is for training."""
-    parts = [SPLIT_FOLDERS.get(folder.lower()) for folder in folders]
-    return "train" in parts and None not in parts
+    below: dict[str, set[str]] = {}  # the folders with images in every top folder
+    for key in keys:
+        top, *inner = key.split("/")[:-1] or [""]
+        below.setdefault(top, set()).update(inner[:1])
+    below.pop("", None)  # images beside the folders
+    called = {top: SPLIT_FOLDERS[top.lower()] for top in below if top.lower() in SPLIT_FOLDERS}
+    if "train" in called.values() and len(called) == len(below):
+        return True
+    if any(len(below[top]) >= 2 for top in called):  # classes, of which a class folder has none
+        raise _half_split(called, sorted(below.keys() - called.keys()), place)
+    return False
+
+
+def _half_split(called: Mapping[str, str], others: Sequence[str], place: str) -> DataError:
+    """Say which folders look like a split's, and what speaks against it."""
+    like = sorted(called, key=lambda top: (tuple(SPLIT_FOLDERS.values()).index(called[top]), top))
+    looks = "looks like a split folder" if len(like) == 1 else "look like split folders"
+    against = f"{_shown(others)} {'does' if len(others) == 1 else 'do'} not" if others else "none is train"
+    return DataError(
+        f"data: {_shown(like)} {looks}, but {against} ({place}); "
+        "expected only train, val, test, or class folders"
+    )
+
+
+def _shown(names: Collection[str]) -> str:
+    """Name the first few."""
+    first = ", ".join(list(names)[:3])
+    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first

@@ -69,7 +69,9 @@ def open_path(path: Path, opening: Opening) -> Listing:
         return open_table(path, opening)
     if path.is_file() and not is_archive_name(path.name):
         raise ConfigError(f"data: got {path}, expected a folder, .zip, .tar (.gz, .bz2, .xz) or .csv")
-    tree, stamps = unwrapped(open_tree(path, opening))
+    tree, stamps = unwrapped(
+        open_tree(path, opening), lambda stamps: is_tiny_imagenet(stamps) or is_cifar10(stamps)
+    )
     if is_tiny_imagenet(stamps):
         return list_tiny_imagenet(tree, stamps, str(path))
     if is_cifar10(stamps):

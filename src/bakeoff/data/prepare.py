@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from bakeoff.data.disk import cache_home, data_home
 from bakeoff.data.locate import open_source
 from bakeoff.data.source import Listing, Opening, Progress, silent
 from bakeoff.data.split import Indices, Parts, cut
-from bakeoff.errors import DataError
+from bakeoff.errors import ConfigError, DataError
 from bakeoff.spec.task import TaskSpec
 
 
@@ -57,6 +57,8 @@ class TaskData:
     heights: list[float]
     seconds: float
     cached: bool  # whether the images had been decoded before
+    ignored_files: dict[str, int] = field(default_factory=dict)  # the source's other files, by suffix
+    dark_16_bit: int = 0  # images of 16 bits that hold 12 or fewer: almost black
 
     def describe(self) -> dict[str, Any]:
         """Say what the data is, as plain values for a record."""
@@ -78,8 +80,31 @@ class TaskData:
             "heights": dict(zip(("min", "median", "max"), self.heights, strict=False)),
             "unreadable": self.unreadable,
             "ignored": self.ignored,
+            "ignored_files": self.ignored_files,
+            "dark_16_bit": self.dark_16_bit,
+            "leaks": self.leaks(),
             "seconds": round(self.seconds, 3),
             "cached": self.cached,
+        }
+
+    def leaks(self) -> dict[str, int]:
+        """Count the images of one part whose very bytes are in another.
+
+        Returns:
+            For ``"train-test"`` and ``"validation-test"`` the number of test images, for
+            ``"train-validation"`` of validation images.
+        """
+        train, validation = (
+            {self.digests[index] for index in part} for part in (self.train, self.validation)
+        )
+
+        def among(part: Indices, others: set[str]) -> int:
+            return sum(self.digests[index] in others for index in part)
+
+        return {
+            "train-test": among(self.test, train),
+            "validation-test": among(self.test, validation),
+            "train-validation": among(self.validation, train),
         }
 
     def _counts(self, indices: Indices) -> list[int]:
@@ -113,10 +138,13 @@ def prepare(
         The data; equal for equal files and settings, wherever and whenever.
 
     Raises:
-        ConfigError: The source or a class has another name, or the path is missing.
+        ConfigError: The source or a class has another name, or the path is missing, or
+            there would be no worker.
         DataError: The images or labels are not usable.
         ResourceError: The disk is full, or the network is needed and not there.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers: got {workers}, expected a whole number of at least 1")
     began = time.perf_counter()
     cache_dir = cache_dir if cache_dir is not None else cache_home()
     opening = Opening(cache_dir, data_home(), download, progress or silent)
@@ -195,4 +223,6 @@ def _task_data(
         heights=note.heights,
         seconds=time.perf_counter() - began,
         cached=cached,
+        ignored_files=dict(listing.ignored_files),
+        dark_16_bit=note.dark_16_bit,
     )

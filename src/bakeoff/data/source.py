@@ -6,7 +6,9 @@ caching are the same for all of them and live elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os.path
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -36,6 +38,16 @@ def is_image_name(name: str) -> bool:
     """
     dot = name.rfind(".")
     return dot >= 0 and name[dot:].lower() in IMAGE_SUFFIXES
+
+
+def count_ignored(names: Iterable[str]) -> dict[str, int]:
+    """Count by suffix the files that do not claim to be images, so that none vanishes unsaid.
+
+    >>> count_ignored(["a/1.png", "a/2.HEIC", "b/3.heic", "README"])
+    {'': 1, '.heic': 2}
+    """
+    suffixes = (os.path.splitext(name)[1].lower() for name in names if not is_image_name(name))
+    return dict(sorted(Counter(suffixes).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ class Listing:
     sentence: str  # for people: what this is, and from where
     names: Mapping[str, str] = field(default_factory=dict)  # class id -> human name, where they differ
     ignored: int = 0  # image files that belong to no class
+    ignored_files: Mapping[str, int] = field(default_factory=dict)  # other files, by suffix
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ def cut(
         Positions; every class is in every part that was cut.
 
     Raises:
-        DataError: A class has too few images to be in every part, or is tested without
-            being trained.
+        DataError: A class has too few images to be in every part that is cut, or is in
+            one part of the source's own split and missing in another.
     """
     parts = np.array([part or "train" for part in given])
     train = np.flatnonzero(parts == "train")
@@ -75,6 +75,9 @@ def cut(
     _refuse_untrained(labels_N, train, validated, "validation", class_ids)
     wanted = [part for part, own in (("test", tested), ("validation", validated)) if not len(own)]
     _refuse_small(labels_N[train], class_ids, wanted)
+    for name, part in (("test", tested), ("validation", validated)):
+        if len(part):
+            _refuse_absent(labels_N[part], name, class_ids)
     if not len(tested):
         tested = _drawn(labels_N, train, class_ids, test, seed, "test", left=len(wanted))
         train = np.setdiff1d(train, tested)
@@ -131,6 +134,20 @@ def _refuse_untrained(
     """Refuse a part with a class that training never sees."""
     strange = np.setdiff1d(labels_N[part], labels_N[train])
     if len(strange):
-        shown = ", ".join(f"'{class_ids[int(label)]}'" for label in strange[:3])
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        raise DataError(f"data: {name} has classes without training images: {shown}{more}")
+        raise DataError(f"data: {name} has classes without training images: {_shown(strange, class_ids)}")
+
+
+def _refuse_absent(labels_P: NDArray[np.int64], name: str, class_ids: Sequence[str]) -> None:
+    """Refuse a part of the source's own in which a class is missing: nobody would know how it is told."""
+    absent = np.setdiff1d(np.arange(len(class_ids)), labels_P)
+    if len(absent):
+        raise DataError(
+            f"data: the source's own {name} has no images of {_shown(absent, class_ids)}, "
+            "expected every class that is trained"
+        )
+
+
+def _shown(labels: NDArray[np.int64], class_ids: Sequence[str]) -> str:
+    """Name the first few classes."""
+    first = ", ".join(f"'{class_ids[int(label)]}'" for label in labels[:3])
+    return f"{first} and {len(labels) - 3} more" if len(labels) > 3 else first

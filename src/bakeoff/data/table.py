@@ -46,6 +46,8 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
         raise DataError(f"data: {path} is not a text file in UTF-8") from None
     except csv.Error as error:
         raise DataError(f"data: {path} cannot be read as CSV ({error})") from None
+    except OSError as error:
+        raise DataError(f"data: {path} cannot be read ({error.strerror or error})") from None
 
 
 def _item(path: Path, line: int, row: Mapping[str, str], with_split: bool) -> Item:
@@ -57,9 +59,15 @@ def _item(path: Path, line: int, row: Mapping[str, str], with_split: bool) -> It
     if with_split:
         part = SPLIT_FOLDERS.get(row["split"].strip().lower())
         if part is None:
-            raise DataError(f"{path.name}, line {line}: split '{row['split']}', expected train, val or test")
+            got = _shown(row["split"])
+            raise DataError(f"{path.name}, line {line}: split '{got}', expected train, val or test")
     try:
         stamp = stamp_of(path.parent / key)
-    except OSError:
-        raise DataError(f"{path.name}, line {line}: no file {key}, seen from {path.parent}") from None
+    except (OSError, ValueError):  # a ValueError of a name with a NUL
+        raise DataError(f"{path.name}, line {line}: no file {_shown(key)}, seen from {path.parent}") from None
     return Item(key, label, part, stamp)
+
+
+def _shown(text: str) -> str:
+    """Write a cell on one line, whatever is in it."""
+    return text if text.isprintable() else ascii(text)[1:-1]

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff.data.archive import open_tree
-from bakeoff.data.source import Item, Listing, Opening, is_image_name
+from bakeoff.data.source import Item, Listing, Opening, count_ignored, is_image_name
 from bakeoff.data.tree import Tree, unwrapped
 from bakeoff.errors import DataError
 
@@ -30,7 +30,7 @@ def is_tiny_imagenet(stamps: Mapping[str, str]) -> bool:
 
 def open_tiny_imagenet(path: Path, opening: Opening) -> Listing:
     """List Tiny ImageNet from its folder or archive; DataError when a part of it is missing."""
-    tree, stamps = unwrapped(open_tree(path, opening))
+    tree, stamps = unwrapped(open_tree(path, opening), is_tiny_imagenet)
     return list_tiny_imagenet(tree, stamps, str(path))
 
 
@@ -46,7 +46,8 @@ def list_tiny_imagenet(tree: Tree, stamps: Mapping[str, str], shown: str) -> Lis
         Its training images, and its labelled validation images as the test part.
 
     Raises:
-        DataError: A part of the official layout is missing.
+        DataError: A part of the official layout is missing, or its annotations are not
+            those of its images.
     """
     train = [
         Item(key, key.split("/")[1], "train", stamp)
@@ -58,24 +59,45 @@ def list_tiny_imagenet(tree: Tree, stamps: Mapping[str, str], shown: str) -> Lis
     classes = {item.class_id for item in train}
     sentence = f"Tiny ImageNet (Le and Yang 2015) from {shown}; its labelled val is the test set"
     items = train + _validation(tree, stamps, shown)
-    return Listing(items, tree, tree.place, sentence, names=_names(tree, stamps, classes))
+    # The layout's own texts (boxes, annotations) and its unlabelled test/ are no oversight of anyone's.
+    strange = [key for key in stamps if key.startswith(("train/", "val/")) and not key.endswith(".txt")]
+    return Listing(
+        items, tree, tree.place, sentence,
+        names=_names(tree, stamps, classes), ignored_files=count_ignored(strange),
+    )  # fmt: skip
 
 
 def _validation(tree: Tree, stamps: Mapping[str, str], shown: str) -> list[Item]:
     """Read the official validation images, which lie flat, through their annotations."""
     if _ANNOTATIONS not in stamps:
         raise DataError(f"data: no {_ANNOTATIONS} in {shown}, expected Tiny ImageNet's official layout")
-    items = []
+    there = {key for key in stamps if key.startswith("val/") and is_image_name(key)}
+    items, missing = [], []
     for number, line in enumerate(_lines(tree, _ANNOTATIONS), start=1):
         name, _, rest = line.partition("\t")
         class_id = rest.split("\t")[0]
-        key = next((key for key in (f"val/images/{name}", f"val/{name}") if key in stamps), None)
         if not class_id:
             raise DataError(f"{_ANNOTATIONS}, line {number}: got '{line}', expected a file, a tab and a wnid")
+        key = next((key for key in (f"val/images/{name}", f"val/{name}") if key in there), None)
         if key is None:
-            raise DataError(f"{_ANNOTATIONS}, line {number}: no image val/images/{name} in {shown}")
-        items.append(Item(key, class_id, "test", stamps[key]))
+            missing.append(f"line {number}: no image val/images/{name} in {shown}")
+        else:
+            items.append(Item(key, class_id, "test", stamps[key]))
+    _refuse_other_images(len(items) + len(missing), missing, there - {item.key for item in items}, shown)
     return items
+
+
+def _refuse_other_images(listed: int, missing: list[str], unlisted: set[str], shown: str) -> None:
+    """Refuse annotations that are cut, or of other images than those that are there."""
+    if missing:
+        raise DataError(
+            f"{_ANNOTATIONS}, {missing[0]}; {len(missing)} of the {listed} images it lists are missing"
+        )
+    if unlisted:
+        raise DataError(
+            f"data: {_ANNOTATIONS} lists {listed} images, but {listed + len(unlisted)} lie below val/ in {shown} "
+            f"({min(unlisted)} is not listed), expected every one"
+        )
 
 
 def _names(tree: Tree, stamps: Mapping[str, str], classes: set[str]) -> dict[str, str]:
@@ -95,4 +117,6 @@ def _lines(tree: Tree, key: str) -> list[str]:
         text = tree.read(key).decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{key} is not a text file in UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{key} in {tree.place} cannot be read ({error.strerror or error})") from None
     return [line for line in text.splitlines() if line.strip()]

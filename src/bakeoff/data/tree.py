@@ -6,7 +6,8 @@ Layouts are recognised on a `Tree`, so a packed dataset is read like an unpacked
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,14 +49,15 @@ class FolderTree(Tree):
     """A folder of the file system; links are followed, but never in circles."""
 
     root: Path
+    shown: str = ""  # what people know it as, where that is not its path: an archive unpacked here
 
     @property
     def place(self) -> str:
-        """The absolute path."""
-        return str(self.root)
+        """The absolute path, of the archive if this is one."""
+        return self.shown or str(self.root)
 
     def stamps(self) -> dict[str, str]:
-        """List every file with its size and times."""
+        """List every file with its size and times, and every link that leads to nothing."""
         return dict(self._walk(str(self.root), "", frozenset()))
 
     def _walk(self, folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, str]]:
@@ -70,10 +72,14 @@ class FolderTree(Tree):
         for entry in entries:
             if is_litter(entry.name):
                 continue
-            if entry.is_dir():
-                yield from self._walk(entry.path, f"{prefix}{entry.name}/", above | {here})
-            elif entry.is_file():
+            try:
                 found = entry.stat()
+            except OSError as error:  # a link to nothing or to itself: listed, and reading it will say why
+                yield prefix + entry.name, f"unreadable.{error.errno}"
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                yield from self._walk(entry.path, f"{prefix}{entry.name}/", above | {here})
+            elif stat.S_ISREG(found.st_mode):
                 # The time of the last change of the inode too: unpackers set the other one back.
                 yield prefix + entry.name, f"{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
 
@@ -84,17 +90,20 @@ class FolderTree(Tree):
 
     def below(self, folder: str) -> FolderTree:
         """Return the same files seen from one of the folders."""
-        return FolderTree(self.root / folder)
+        return FolderTree(self.root / folder, self.shown and f"{self.shown.rstrip('/!')}!{folder}/")
 
 
-def unwrapped(tree: Tree) -> tuple[Tree, dict[str, str]]:
-    """Step through outer folders that hold nothing but one folder.
+def unwrapped(
+    tree: Tree, is_known: Callable[[Mapping[str, str]], bool] = lambda _stamps: False
+) -> tuple[Tree, dict[str, str]]:
+    """Step through outer folders that hold but one folder, and no images beside it.
 
-    An archive of a dataset usually has one such folder; a folder of class folders
-    is not stepped into, even when there is only one class.
+    An archive of a dataset usually has one such folder, often with a README beside it;
+    a folder of class folders is not stepped into, even when there is only one class.
 
     Args:
         tree: The outermost folder or archive.
+        is_known: Recognises a layout that has files of its own beside a folder.
 
     Returns:
         The inner tree, and its files.
@@ -103,12 +112,16 @@ def unwrapped(tree: Tree) -> tuple[Tree, dict[str, str]]:
     prefix = ""
     while True:
         tops = {key.split("/", 1)[0] for key in stamps if "/" in key}
-        has_files = any("/" not in key for key in stamps)
-        if has_files or len(tops) != 1:
+        if len(tops) != 1 or _has_images(stamps) or is_known(stamps):
             break
         (top,) = tops
-        inner = {key.removeprefix(f"{top}/"): stamp for key, stamp in stamps.items()}
-        if any("/" not in key and is_image_name(key) for key in inner):
+        inner = {key.removeprefix(f"{top}/"): stamp for key, stamp in stamps.items() if "/" in key}
+        if _has_images(inner):
             break
         stamps, prefix = inner, f"{prefix}{top}/"
     return (tree.below(prefix.rstrip("/")) if prefix else tree), stamps
+
+
+def _has_images(stamps: Mapping[str, str]) -> bool:
+    """Tell whether an image lies directly on top."""
+    return any("/" not in key and is_image_name(key) for key in stamps)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bakeoff.data.decode import Fit, open_image, square
+from bakeoff.data.decode import Fit, is_dark_16_bit, open_image, square
 from bakeoff.data.source import InMemory, Reader
 from bakeoff.errors import ResourceError
 
@@ -57,6 +57,7 @@ class Seen:
     height: int = 0
     mode: str = ""
     reason: str = ""  # why it cannot be read; empty when it can
+    dark: bool = False  # 16 bits of which 12 are used: almost black
 
 
 def decode_rows(job: Job, start: int, keys: Sequence[str]) -> list[Seen]:
@@ -100,7 +101,7 @@ def _decode_one(job: Job, key: str, row_HWC: np.ndarray[Any, np.dtype[np.uint8]]
         return Seen(digest, reason=f"unreadable ({error.strerror or error})")
     except ValueError as error:
         return Seen(digest, reason=str(error))
-    return Seen(digest, image.width, image.height, image.mode)
+    return Seen(digest, image.width, image.height, image.mode, dark=is_dark_16_bit(image))
 
 
 def decode_all(job: Job, keys: Sequence[str], workers: int, on_rows: Callable[[int], None]) -> list[Seen]:

@@ -8,7 +8,9 @@ builds, seeds.
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import os
 import sys
 import traceback
 from collections import Counter
@@ -22,7 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, nearest
 from bakeoff.models.cnn import PLANS, PlainCNN
 from bakeoff.models.keras_layers import MaxPool2dSame
 from bakeoff.models.modes import evaluating
@@ -79,14 +81,11 @@ def build_model(name_or_path: str, *, classes: int, image_size: int, base_dir: P
     if not is_user_model(name_or_path):
         return MODELS[name_or_path].build(classes, image_size)
     path, function_name = _user_file(name_or_path, base_dir)
-    module = _run_file(path, name_or_path)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise ConfigError(f"model: {path.name} has no function '{function_name}', expected it there")
+    before = os.getcwd()
     try:
-        model = function(classes, image_size)
-    except Exception as error:
-        raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
+        model = _call(path, function_name, name_or_path, classes, image_size)
+    finally:
+        os.chdir(before)  # a user's file may have gone elsewhere; the study's paths start here
     if not isinstance(model, nn.Module):
         raise ConfigError(
             f"model: {name_or_path} returned {type(model).__name__}, expected a torch.nn.Module"
@@ -105,7 +104,7 @@ def is_user_model(name_or_path: str) -> bool:
 
 
 def source_digest(name_or_path: str, base_dir: Path) -> str:
-    """Hash what defines a network: the text of a user's file, the name and version of one of ours.
+    """Hash what defines a network: a user's file and function, the name and version of one of ours.
 
     An edited file is thus trained anew, and a comment in our own code retrains nobody.
 
@@ -121,9 +120,47 @@ def source_digest(name_or_path: str, base_dir: Path) -> str:
         ConfigError: The user's file is missing.
     """
     if is_user_model(name_or_path):
-        path, _ = _user_file(name_or_path, base_dir)
-        return hashlib.sha256(_read(path)).hexdigest()
+        path, function = _user_file(name_or_path, base_dir)
+        return hashlib.sha256(_read(path) + b"\0" + function.encode()).hexdigest()
     return hashlib.sha256(f"{name_or_path} {MODELS[name_or_path].version}".encode()).hexdigest()
+
+
+def _call(path: Path, function_name: str, name_or_path: str, classes: int, image_size: int) -> Any:
+    """Return whatever the user's function returns."""
+    module = _run_file(path, name_or_path)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ConfigError(f"model: {path.name} has no function '{function_name}', expected it there")
+    try:
+        return function(classes, image_size)
+    except (Exception, SystemExit) as error:  # a user's file may end the process
+        raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
+
+
+def check_model(name_or_path: str, base_dir: Path) -> None:
+    """Refuse a name that nobody registered, and a file without the function, before anything runs.
+
+    Args:
+        name_or_path: A registered name, or `my_net.py:build`.
+        base_dir: What a relative path to a file refers to.
+
+    Raises:
+        UnknownNameError: No network has this name.
+        ConfigError: The user's file is missing, is not Python, or binds no such name.
+    """
+    if not is_user_model(name_or_path):
+        MODELS[name_or_path]
+        return
+    path, function = _user_file(name_or_path, base_dir)
+    try:
+        tree = ast.parse(_read(path), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    if function not in names:
+        raise ConfigError(f"model: {path.name} has no function '{function}'{nearest(function, names)}")
 
 
 def count_layers(model: nn.Module) -> dict[str, int]:
@@ -171,12 +208,12 @@ def _run_file(path: Path, name_or_path: str) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's file may end the process
         raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
     return module
 
 
-def _what_went_wrong(error: Exception, path: Path) -> str:
+def _what_went_wrong(error: BaseException, path: Path) -> str:
     """Say in one line which exception rose in which line of the user's file."""
     if isinstance(error, SyntaxError):
         return f"is not valid Python in line {error.lineno}: {error.msg}"
@@ -193,7 +230,7 @@ def _try_on_one_image(model: nn.Module, name_or_path: str, path: Path, classes: 
     try:
         with evaluating(model), torch.no_grad():
             output: Any = model(image_BCHW)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's file may end the process
         raise ConfigError(
             f"model: {name_or_path} failed on one image of 3x{image_size}x{image_size}: "
             f"{_what_went_wrong(error, path)}"

@@ -47,15 +47,21 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
             f"{folder.lock_path}: written with record schema {lock.get('schema')}, "
             f"this version has {SCHEMA}; use another --out"
         )
-    differing = differences(lock["study"], spec.as_dict())
+    differing = differences(_complete(folder.spec()), _complete(spec))
     if differing:
         raise StudyError(
             f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; "
             "use another folder"
         )
-    if not isinstance(lock.get("resolved"), dict):
-        raise StudyError(f"{folder.lock_path} is not a study's lock: it names no machine")
-    return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
+    try:
+        return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
+    except (KeyError, TypeError, AttributeError):
+        raise StudyError(f"{folder.lock_path} is not a study's lock: it names no machine") from None
+
+
+def _complete(spec: StudySpec) -> dict[str, Any]:
+    """Write a study with every default, so that writing a default out is no difference."""
+    return spec.model_dump(mode="json", by_alias=True)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -88,7 +94,11 @@ def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, wher
 
 
 def write_lock(
-    folder: StudyFolder, spec: StudySpec, resolved: Resolved, data: Mapping[str, TaskData]
+    folder: StudyFolder,
+    spec: StudySpec,
+    resolved: Resolved,
+    data: Mapping[str, TaskData],
+    command: Mapping[str, Any] | None = None,
 ) -> None:
     """Write or extend the lock.
 
@@ -97,6 +107,7 @@ def write_lock(
         spec: The newest form of the study.
         resolved: What `open_lock` returned.
         data: The prepared images by task; other tasks keep what the lock says.
+        command: How the study was asked for (``study``, ``flags``), for whoever wants to do it again.
 
     Raises:
         StudyError: A task's images are not those that the folder's runs have seen.
@@ -115,6 +126,7 @@ def write_lock(
     folder.write_lock({
         "schema": SCHEMA,
         "study": spec.as_dict(),
+        "command": dict(command) if command is not None else old.get("command"),
         "tasks": tasks,
         "resolved": {
             "device": resolved.machine.device,

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.preprocess import channel_statistics
 from bakeoff.errors import ConfigError
-from bakeoff.models.catalog import source_digest
+from bakeoff.models.catalog import check_model, source_digest
 from bakeoff.records import SCHEMA
 from bakeoff.spec import CandidateSpec, Recipe, StudySpec, TaskSpec, digest
 from bakeoff.study.selection import Selection
@@ -45,7 +45,7 @@ def check_spec(spec: StudySpec, base_dir: Path) -> None:
     """
     for task in spec.tasks:
         for candidate in spec.candidates_of(task):
-            source_digest(candidate.model, base_dir)
+            check_model(candidate.model, base_dir)
             recipe = spec.recipe_for(task, candidate)
             if task.control == "budget" and recipe.time is None:
                 raise ConfigError(
@@ -68,11 +68,13 @@ def plan_task(
     jobs = []
     for candidate in selection.candidates_of(spec, task):
         recipe = spec.recipe_for(task, candidate)
+        model_digest = source_digest(candidate.model, base_dir)
         precision, reason = resolved.precision[recipe.precision]
         mean, std = statistics if recipe.normalize == "standardize" else ((0.0,) * 3, (255.0,) * 3)
         jobs += [
             Job(
-                identity=_identity(task, candidate, recipe, precision, data, seed, base_dir),
+                identity=_identity(task, candidate, recipe, precision, data, seed, model_digest),
+                model_digest=model_digest,
                 study=spec.name,
                 task=task,
                 candidate=candidate,
@@ -108,14 +110,14 @@ def _identity(
     precision: str,
     data: TaskData,
     seed: int,
-    base_dir: Path,
+    model_digest: str,
 ) -> str:
     """Digest everything that decides the weights; names, titles and published figures do not."""
     return digest({
         "schema": SCHEMA,
         "data": data.fingerprint,
         "split": data.split_digest,
-        "model": source_digest(candidate.model, base_dir),
+        "model": model_digest,
         "input_size": candidate.input_size or task.image_size,
         "recipe": settings(recipe),
         "precision": precision,

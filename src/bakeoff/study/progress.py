@@ -20,6 +20,7 @@ class PlannedRun:
     multiplications: float  # of the whole training, to weigh runs against each other; 0 if unknown
     seconds: float | None  # of training, when the recipe gives it
     record: RunRecord | None
+    older: bool  # a result of an older version of the network lies there, and will be replaced
 
 
 class StudyListener(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bakeoff.data.prepare import TaskData, prepare
 from bakeoff.errors import StudyError
@@ -60,6 +60,7 @@ def run_study(
     threads: int | None = None,
     listener: StudyListener | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    command: Mapping[str, Any] | None = None,
 ) -> StudyOutcome:
     """Run or resume what is asked for of a study.
 
@@ -73,6 +74,7 @@ def run_study(
         threads: On the processor; None takes all cores, or what the lock says.
         listener: Hears of everything, and may stop it.
         checkpoint_seconds: Of training that an interruption may cost.
+        command: How the user asked for the study, for the report's "do it again".
 
     Returns:
         The folder, the records asked for, and how many runs were trained.
@@ -93,7 +95,7 @@ def run_study(
         # Again: another process may have been here meanwhile, and its lock then holds.
         resolved = open_lock(folder, spec, device=device, threads=threads)
         resolved.machine.apply()
-        write_lock(folder, spec, resolved, data)
+        write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
             folder.write_task(_task_record(task, data[task.name]))
         planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
@@ -160,10 +162,10 @@ def plan_study(
             job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed
         }
         for job in jobs:
-            record = _ended(_folder_of(folder, job), job)
+            record, older = _ended(_folder_of(folder, job), job)
             length = job.recipe.length
             seconds = length.amount if length.unit == "seconds" else None
-            planned.append(PlannedRun(job, weights[job.candidate.name], seconds, record))
+            planned.append(PlannedRun(job, weights[job.candidate.name], seconds, record, older))
     return planned
 
 
@@ -171,12 +173,12 @@ def _folder_of(folder: StudyFolder, job: Job) -> RunFolder:
     return folder.run(job.task.name, job.candidate.name, job.seed)
 
 
-def _ended(run_folder: RunFolder, job: Job) -> RunRecord | None:
-    """Return the record of this very run if it ended in a result."""
+def _ended(run_folder: RunFolder, job: Job) -> tuple[RunRecord | None, bool]:
+    """Return the record of this very run if it ended in a result, and whether an older version of it did."""
     record = run_folder.read()
-    if record is None or record.identity != job.identity or record.status == "failed":
-        return None
-    return record
+    if record is None or record.status == "failed":
+        return None, False
+    return (record, False) if record.identity == job.identity else (None, True)
 
 
 def _run_all(

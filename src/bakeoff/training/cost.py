@@ -6,14 +6,15 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+import torch
+
 from bakeoff.data.batches import ImageStore, TrainingBatches, steps_in_epoch
-from bakeoff.errors import BakeoffError
 from bakeoff.models.summary import summarise
 from bakeoff.training.allocator import give_back, private_bytes
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict
 from bakeoff.training.job import Job
-from bakeoff.training.loop import Course, Loop, Step, Stopped, own_random_state
+from bakeoff.training.loop import Course, Diverged, Loop, Step, Stopped, own_global_state
 from bakeoff.training.run import autocast_for, initial_state, objective_for
 
 BACKWARD = 3  # a training step multiplies about three times as often as a prediction
@@ -26,7 +27,7 @@ class Measured:
 
     seconds_per_step: float
     seconds_per_prediction: float  # one image, fp32
-    memory_bytes: int  # of this process beside mapped files, at most
+    memory_bytes: int  # at most: of the GPU, or of this process beside mapped files
     parameters: int
     images_per_second: float  # of training
 
@@ -44,7 +45,7 @@ def training_multiplications(job: Job) -> float:
     try:
         network = _classifier(job).network
         per_image = summarise(network, job.input_size).multiplications
-    except (BakeoffError, RuntimeError, ValueError, TypeError):
+    except Exception:  # a user's network can raise anything
         return 0.0
     steps = steps_expected(job) or 0
     return float(BACKWARD * per_image * steps * min(job.recipe.batch_size, len(job.data.train)))
@@ -65,7 +66,7 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         RuntimeError: The network cannot be trained, for want of memory for example.
     """
     give_back()
-    with own_random_state(job.machine.torch_device):
+    with own_global_state(job.machine.torch_device):
         device = job.machine.torch_device
         model = placed(_classifier(job), device)
         parameters = sum(p.numel() for p in model.parameters())
@@ -73,9 +74,10 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         state = initial_state(model, job)
         watch = _Watch(WARM_UP, WARM_UP + steps, seconds)
         loop = _short_loop(job, model, store, watch)
-        with suppress(Stopped):
+        with suppress(Stopped, Diverged):  # its steps take as long
             loop.run(state)
-        memory = private_bytes()
+        on_gpu = device.type == "cuda"
+        memory = torch.cuda.max_memory_allocated(device) if on_gpu else private_bytes()
         index = job.data.train[:128]
         started = time.perf_counter()
         predict(model, store, index)
@@ -90,17 +92,17 @@ class _Watch:
 
     def __init__(self, first: int, last: int, limit: float) -> None:
         self._first, self._last, self._limit = first, last, limit
-        self._before = 0.0
+        self._started = self._before = self._latest = time.perf_counter()
         self._counted = 0
-        self._latest = 0.0
 
     def on_step(self, step: Step) -> bool:
         """Note the time of a step."""
+        step.loss.item()  # a GPU may still be at work; the loop itself waits for it once an epoch
+        self._latest = time.perf_counter()
         if step.steps <= self._first:
-            self._before = step.seconds
+            self._before = self._latest
         self._counted = step.steps
-        self._latest = step.seconds
-        enough = step.steps >= self._last or step.seconds > self._limit
+        enough = step.steps >= self._last or self._latest - self._started > self._limit
         return enough and step.steps >= self._first + 2
 
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -111,14 +113,15 @@ class _Watch:
         """The mean over the timed steps; over all of them when the course was too short for a warm-up."""
         if self._counted > self._first:
             return (self._latest - self._before) / (self._counted - self._first)
-        return self._latest / max(self._counted, 1)
+        return (self._latest - self._started) / max(self._counted, 1)
 
 
 def _short_loop(job: Job, model: Classifier, store: ImageStore, watch: _Watch) -> Loop:
     recipe = job.recipe
     batches = TrainingBatches(
-        store, job.data.train, batch_size=recipe.batch_size, seed=job.seed, augmentation=recipe.augmentation
-    )
+        store, job.data.train, batch_size=recipe.batch_size, seed=job.seed,
+        augmentation=recipe.augmentation, balanced=recipe.sampler == "balanced",
+    )  # fmt: skip
     return Loop(
         course=_course(job),
         batches=batches,

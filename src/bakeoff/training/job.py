@@ -17,6 +17,7 @@ class Job:
 
     # Who
     identity: str  # digest of spec, data and code schema
+    model_digest: str  # of what defines the network
     study: str
     task: TaskSpec
     candidate: CandidateSpec

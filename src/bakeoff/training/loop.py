@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -145,7 +147,7 @@ class Loop:
 
     def _step(self, state: TrainingState, batch: Batch) -> Tensor:
         """Move the weights once."""
-        torch.manual_seed(rng.key(self.batches.seed, "dropout", state.epoch, state.step))
+        _seed_global_generators(rng.key(self.batches.seed, "dropout", state.epoch, state.step))
         set_rate(state.optimizer, self.course.rate(state))
         with self.autocast():
             logits_BK = self.forward(batch.images_BHWC)
@@ -198,8 +200,22 @@ class Loop:
 
 
 @contextmanager
-def own_random_state(device: torch.device) -> Iterator[None]:
-    """Leave the caller's global generators as they were."""
+def own_global_state(device: torch.device) -> Iterator[None]:
+    """Leave the caller's global generators and default type as they were; inside, weights are float32."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        yield
+    python, numpy, dtype = random.getstate(), np.random.get_state(), torch.get_default_dtype()  # noqa: NPY002
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002 - networks of users may draw from it
+        torch.set_default_dtype(dtype)
+
+
+def _seed_global_generators(key: int) -> None:
+    """Give dropout, and whatever a user's network draws, the stream of this step."""
+    torch.manual_seed(key)
+    random.seed(key)
+    np.random.seed(key % 2**32)  # noqa: NPY002 - as above

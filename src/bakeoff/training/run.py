@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,12 +19,14 @@ import torch
 from safetensors.torch import save
 
 from bakeoff.data.batches import ImageStore, TrainingBatches
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, DataError, ResourceError, StudyError
 from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
+from bakeoff.models.catalog import is_user_model
 from bakeoff.models.summary import summarise
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_text
+from bakeoff.spec import canonical_json
 from bakeoff.training.account import Account
 from bakeoff.training.allocator import give_back, private_bytes
 from bakeoff.training.averaging import Averaged
@@ -31,7 +34,7 @@ from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict, read_test, score
 from bakeoff.training.events import EventLog
 from bakeoff.training.job import Job
-from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, own_random_state
+from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
 from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
 from bakeoff.training.recalibrate import recalibrate
@@ -41,13 +44,10 @@ CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
 
 Split = Literal["validation", "test"]
 
-# What a candidate's network can raise: no memory, wrong shapes, errors in a user's code.
-# A full disk, lost images and a wrong folder are nobody's fault among the candidates and
-# stop the study.
-_OWN_FAULTS = (
-    RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NameError,
-    MemoryError, AssertionError, ConfigError,
-)  # fmt: skip
+# Being asked to stop, a full disk, lost images and a wrong folder are nobody's fault among the
+# candidates and end the study's work. Anything else is the candidate's own: a user's network
+# can raise exceptions of kinds that nobody knows.
+_NO_FAULT_OF_ITS_OWN = (Stopped, OSError, DataError, StudyError, ResourceError)
 
 
 class RunListener(Listener, Protocol):
@@ -94,16 +94,19 @@ def train_run(
         Stopped: The listener asked for it; the checkpoint is written.
         ResourceError: The disk is full.
     """
+    job.machine.apply()  # an earlier candidate's code may have changed it
     give_back()
     work = _Work(job, folder, listener, checkpoint_seconds)
     status: Literal["finished", "diverged", "failed"] = "finished"
     reason = None
     try:
-        with own_random_state(job.machine.torch_device):
+        with own_global_state(job.machine.torch_device):
             work.run()
     except Diverged as end:
         status, reason = "diverged", str(end)
-    except _OWN_FAULTS as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, _NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
+            raise
         status, reason = "failed", _one_line(error)
         write_text(folder.path / "traceback.txt", traceback.format_exc())
     work.tick()
@@ -164,7 +167,9 @@ class _Work:
             batches=batches,
             objective=objective_for(job),
             autocast=autocast_for(job),
-            forward=torch.compile(state.model) if recipe.compile else state.model,
+            # Each size of batch has its own code: code for any size, made at a run's second size,
+            # computes other last bits, and would be made at another step after an interruption.
+            forward=torch.compile(state.model, dynamic=False) if recipe.compile else state.model,
             validate=lambda state: self._validate(state, store),
             checkpoint=self._checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
@@ -224,8 +229,14 @@ class _Work:
             self.account.metrics |= measure(kept, split)
 
     def _write_weights(self, state: TrainingState) -> None:
-        weights = {name: tensor.cpu().contiguous() for name, tensor in state.scored.state_dict().items()}
-        about = {"model": self.job.candidate.model, "identity": self.job.identity}
+        weights = {  # copies: safetensors refuses weights that share memory, as tied layers do
+            name: tensor.to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in state.scored.state_dict().items()
+        }
+        # One key: safetensors writes several in any order, and equal runs should leave equal bytes.
+        about = {
+            "bakeoff": canonical_json({"model": self.job.candidate.model, "identity": self.job.identity})
+        }
         with writing(self.folder.weights_path) as partial:
             partial.write_bytes(save(weights, metadata=about))
 
@@ -256,7 +267,15 @@ def objective_for(job: Job) -> Objective:
     return Objective(job.recipe.label_smoothing, weights)
 
 
-def _one_line(error: Exception) -> str:
+def _in_users_code(error: BaseException, job: Job) -> bool:
+    """Tell whether a user's model file was at work when an exception of the system rose."""
+    if not isinstance(error, OSError) or not is_user_model(job.candidate.model):
+        return False
+    file = str(job.base_dir / Path(job.candidate.model.rpartition(":")[0]).expanduser())
+    return any(frame.filename == file for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _one_line(error: BaseException) -> str:
     """Say in one line what went wrong inside a candidate."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, ConfigError):

@@ -1,0 +1,77 @@
+"""What the documents say is checked against what the program does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from typer.main import get_command
+
+import bakeoff
+from bakeoff.cli.main import app
+from bakeoff.spec import study_from_dict
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for page in ROOT.rglob("*.md")
+    if not any(
+        part.startswith(".") or part in ("node_modules", "studies") for part in page.relative_to(ROOT).parts
+    )
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_there_are_pages_to_check() -> None:
+    assert ROOT / "README.md" in PAGES
+    assert len(PAGES) > 8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [t for t in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in t]
+    assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def test_the_study_in_the_readme_is_accepted() -> None:
+    (text,) = blocks(ROOT / "README.md", "toml")
+    spec = study_from_dict(tomllib.loads(text), "README.md")
+    assert [c.name for c in spec.candidates] == ["small", "deep", "mine"]
+
+
+def test_the_python_in_the_readme_uses_names_that_exist() -> None:
+    (text,) = blocks(ROOT / "README.md", "python")
+    compile(text, "README.md", "exec")
+    assert set(re.findall(r"bakeoff\.(\w+)", text)) <= set(bakeoff.__all__)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_shown_has_a_verb_and_flags_that_exist(page: Path) -> None:
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
+    for text in blocks(page, "sh"):
+        for line in text.splitlines():
+            words = line.split("#")[0].split()
+            if not words or words[0] != "bakeoff":
+                continue
+            assert words[1] in verbs, line
+            known = {
+                flag for option in verbs[words[1]].params for flag in option.opts + option.secondary_opts
+            }
+            assert {w.split("=")[0] for w in words[2:] if w.startswith("--")} <= known, line
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-slow", "check", "bench"])
+def test_the_makefile_has_the_targets_that_the_documents_name(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_help_names_every_verb() -> None:
+    shown = CliRunner().invoke(get_command(app), ["--help"]).output
+    assert all(verb in shown for verb in ("run", "report", "models"))

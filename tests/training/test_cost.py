@@ -1,0 +1,134 @@
+"""What a run will cost: counted by hand, and measured."""
+
+import gc
+import random
+
+import numpy as np
+import pytest
+import torch
+from jobs import make_job, pictures
+
+from bakeoff.data.batches import ImageStore
+from bakeoff.training import cost
+from bakeoff.training.cost import measure, steps_expected, training_multiplications
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps"),
+    [
+        ({"epochs": 3.0}, 12),
+        ({"epochs": 0.5}, 2),
+        ({"steps": 7}, 7),
+        ({"time": "10s"}, None),
+        ({"batch_size": 100}, 2),
+    ],
+)
+def test_steps_are_counted_by_the_recipe(recipe, steps, tmp_path):
+    assert steps_expected(make_job(tmp_path, **recipe)) == steps
+
+
+def test_multiplications_are_those_of_every_image_three_times(tmp_path):
+    # A convolution of 3 to 6 channels, 3x3, on 4x4 positions, and a dense layer of 96 to 3.
+    per_image = 6 * 3 * 9 * 16 + 96 * 3
+    assert training_multiplications(make_job(tmp_path, steps=5)) == 3 * per_image * 5 * 8
+    everything = make_job(tmp_path, steps=5, batch_size=1000)
+    assert training_multiplications(everything) == 3 * per_image * 5 * 26
+    larger = make_job(tmp_path, "model1", input_size=16, steps=1)
+    assert training_multiplications(larger) > 4 * training_multiplications(make_job(tmp_path, steps=1))
+
+
+@pytest.mark.parametrize("network", ["nowhere.py:build", "nobody"])
+def test_a_network_that_cannot_be_built_costs_nothing_until_its_run_comes(network, tmp_path):
+    assert training_multiplications(make_job(tmp_path, network)) == 0
+    assert training_multiplications(make_job(tmp_path, time="10s")) == 0
+
+
+def test_a_measurement_gives_times_memory_and_speed_and_writes_nothing(tmp_path):
+    job = make_job(tmp_path)
+    files = sorted(tmp_path.rglob("*"))
+    found = measure(job)
+    assert 0 < found.seconds_per_step < 1
+    assert 0 < found.seconds_per_prediction < found.seconds_per_step
+    assert found.images_per_second == pytest.approx(8 / found.seconds_per_step)
+    assert found.parameters == 6 * 27 + 6 + 12 + 96 * 3 + 3
+    assert found.memory_bytes > 1e6
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_the_time_of_a_step_is_the_mean_over_the_steps_behind_the_warm_up(monkeypatch, tmp_path):
+    """Steps take 100, 100, 1, 2, 3, 4, 5 and 6 seconds of a clock of our own."""
+    lasts = [100, 100, 1, 2, 3, 4, 5, 6]
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock = Clock()
+
+    def step(self, state, batch):
+        clock.now += lasts[state.steps]
+        state.steps, state.step, state.images = state.steps + 1, state.step + 1, state.images + 8
+        state.tally.add(torch.tensor(1.0), torch.eye(3), torch.arange(3))
+        return torch.tensor(1.0)
+
+    monkeypatch.setattr(cost, "time", clock)
+    monkeypatch.setattr("bakeoff.training.loop.Loop._step", step)
+    assert measure(make_job(tmp_path, epochs=9.0), seconds=1e9).seconds_per_step == 3.5
+    clock.now = 0.0
+    assert measure(make_job(tmp_path, epochs=9.0), seconds=201).seconds_per_step == 1.5  # two in any case
+
+
+def test_a_measurement_waits_for_each_step_that_a_gpu_may_still_compute(monkeypatch, tmp_path):
+    read = []
+    item = torch.Tensor.item
+
+    def noted(tensor):
+        read.append(tensor)
+        return item(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "item", noted)
+    heard = []
+    on_step = cost._Watch.on_step
+
+    def hear(watch, step):
+        stop = on_step(watch, step)
+        heard.append(any(tensor is step.loss for tensor in read))
+        return stop
+
+    monkeypatch.setattr(cost._Watch, "on_step", hear)
+    measure(make_job(tmp_path, epochs=9.0))
+    assert heard == [True] * 8
+
+
+@pytest.mark.parametrize("recipe", [{"steps": 1}, {"steps": 2}, {"time": "0.001s"}, {"batch_size": 64}])
+def test_a_run_shorter_than_the_warm_up_is_measured_all_the_same(recipe, tmp_path):
+    found = measure(make_job(tmp_path, **recipe))
+    assert 0 < found.seconds_per_step < 10
+    assert found.images_per_second > 0
+
+
+def test_a_run_that_would_diverge_is_measured_all_the_same(tmp_path):
+    job = make_job(tmp_path, "model1", epochs=9.0, optimizer={"name": "sgd", "lr": 1e30})
+    assert measure(job).seconds_per_step > 0
+
+
+def test_a_network_that_cannot_be_trained_is_told(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        measure(make_job(tmp_path, "raising"))
+
+
+def test_a_measurement_leaves_global_generators_alone(tmp_path):
+    torch.manual_seed(1)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    measure(make_job(tmp_path, "dropout"))
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert states[2] == random.getstate()
+
+
+def test_images_of_a_measurement_are_not_kept(tmp_path):
+    job = make_job(tmp_path, data=pictures(train=30))
+    measure(job)
+    assert not any(type(thing) is ImageStore for thing in gc.get_objects())
