@@ -1,9 +1,10 @@
 """Named random streams: every draw belongs to a seed, a purpose and counters.
 
-Nothing in bakeoff reads a global random state. Whoever needs chance asks for the
+Nothing in bakeoff depends on a global random state. Whoever needs chance asks for the
 stream of (seed, purpose, epoch, step, ...), so an interrupted run draws after its
 resume what it would have drawn without it, and nothing about a generator has to
-be saved. NumPy only; torch generators are seeded from `key` where they are used.
+be saved. NumPy only; torch generators are seeded from `key` where they are used, the
+global one before each step, because dropout can draw from no other.
 """
 
 from __future__ import annotations

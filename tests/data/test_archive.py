@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import layouts
 import pytest
 
 from bakeoff.data.archive import open_tree, refuse_escape
+from bakeoff.data.locate import open_path
 from bakeoff.data.source import Opening
 from bakeoff.data.tree import unwrapped
 from bakeoff.errors import DataError, ResourceError
@@ -127,3 +130,71 @@ def test_a_full_disk_leaves_nothing_unpacked(
     with pytest.raises(ResourceError, match="disk full"):
         open_tree(file, opening)
     assert list((opening.cache_dir / "unpacked").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "blamed"),
+    [
+        (["cat/1.png", "cat/" + "x" * 300 + ".png"], r"member 'cat/x+\.\.\.x+\.png' .*File name too long"),
+        (["a/1.png", "a/1.png/2.png"], r"member 'a/1\.png/2\.png' cannot be unpacked"),
+        (["a/1.png/2.png", "a/1.png"], r"member 'a/1\.png' cannot be unpacked"),
+    ],
+    ids=["long", "file then folder", "folder then file"],
+)
+def test_a_tar_with_a_name_that_no_file_can_have_is_blamed_itself(
+    members: list[str], blamed: str, tmp_path: Path, opening: Opening
+) -> None:
+    file = tar_with(tmp_path / "a.tar", *map(plain, members))
+    with pytest.raises(DataError, match=rf"^{file}: {blamed}") as caught:
+        open_tree(file, opening)
+    assert "\n" not in str(caught.value)
+    assert str(opening.cache_dir) not in str(caught.value)
+    assert list((opening.cache_dir / "unpacked").iterdir()) == []
+
+
+@pytest.mark.parametrize("inner", ["", "pets/"])
+def test_messages_name_the_users_tar_not_where_it_was_unpacked(
+    inner: str, tmp_path: Path, opening: Opening
+) -> None:
+    file = tar_with(tmp_path / "a.tar", plain(f"{inner}cat/notes.txt"), plain(f"{inner}dog/notes.txt"))
+    with pytest.raises(DataError, match=f"no images in {file}") as caught:
+        open_path(file, opening)
+    assert str(opening.cache_dir) not in str(caught.value)
+
+
+def test_a_tar_that_cannot_be_opened_is_named(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file = layouts.class_tar(tmp_path)
+    monkeypatch.setattr(Path, "open", refused)  # a file's own rights do not stop the superuser
+    with pytest.raises(DataError, match=rf"^{file}: cannot be read \(Permission denied\)"):
+        open_tree(file, opening)
+    assert list((opening.cache_dir / "unpacked").iterdir()) == []
+
+
+def test_a_folder_seen_in_an_unpacked_tar_is_shown_below_the_archive(
+    tmp_path: Path, opening: Opening
+) -> None:
+    tree = open_tree(layouts.class_tar(tmp_path), opening)
+    assert tree.place == str(tmp_path / "pets.tar.gz")
+    assert tree.below("ant").below("old").place == f"{tmp_path / 'pets.tar.gz'}!ant/old/"
+
+
+def test_what_a_killed_unpacking_left_is_swept_after_a_day(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = layouts.class_tar(tmp_path)
+    with monkeypatch.context() as killed:  # a process that is killed cleans nothing
+        killed.setattr("bakeoff.data.archive.shutil.rmtree", lambda *_, **__: None)
+        killed.setattr("bakeoff.data.archive._settle", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_tree(file, opening)
+    (left,) = (opening.cache_dir / "unpacked").iterdir()
+    assert (left / "ant" / "0.png").is_file()
+    os.utime(left, (0, time.time() - 25 * 3600))
+    tree = open_tree(file, opening)
+    assert not left.exists()
+    assert len(tree.stamps()) == 36

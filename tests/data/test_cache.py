@@ -12,13 +12,13 @@ import pytest
 
 from bakeoff.data import cache, workers
 from bakeoff.data.cache import Note, Wanted, decoded, fingerprint_of
-from bakeoff.data.folders import open_folders
+from bakeoff.data.locate import open_path
 from bakeoff.data.source import Item, Opening, silent
 from bakeoff.errors import ResourceError
 
 
 def wanted_from(folder: Path, size: int = 8) -> Wanted:
-    listing = open_folders(folder, Opening(folder, folder, False, silent))
+    listing = open_path(folder, Opening(folder, folder, False, silent))
     items = sorted(listing.items, key=lambda item: item.key)
     ids = sorted({item.class_id for item in items})
     labels = [ids.index(item.class_id) for item in items]

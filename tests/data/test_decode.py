@@ -8,7 +8,7 @@ import pytest
 from layouts import picture
 from PIL import Image
 
-from bakeoff.data.decode import Fit, load_image, open_image
+from bakeoff.data.decode import Fit, is_dark_16_bit, load_image, open_image
 from bakeoff.errors import DataError
 
 
@@ -89,6 +89,16 @@ def test_every_exif_orientation_is_undone(orientation: int) -> None:
 def test_stored_modes_become_rgb_on_white(mode: str, value: object, expected: tuple[int, int, int]) -> None:
     content = packed(Image.new(mode, (5, 5), value))  # type: ignore[arg-type]  # each mode has its own values
     assert load_image(content, 5, "crop").tolist() == [[list(expected)] * 5] * 5
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "dark"),
+    [("I;16", 4095, True), ("I;16", 4096, False), ("I", 4095, True), ("L", 3, False), ("F", 0.5, False)],
+)
+def test_twelve_bits_in_a_file_of_sixteen_are_dark(mode: str, value: float, dark: bool) -> None:
+    image = Image.new(mode, (5, 4))
+    image.putpixel((4, 3), value)  # one bright pixel is enough
+    assert is_dark_16_bit(open_image(packed(image, "TIFF"))) is dark
 
 
 def test_a_half_transparent_pixel_is_mixed_with_white() -> None:

@@ -116,9 +116,7 @@ def test_a_wrong_checksum_is_an_error_and_the_file_is_removed(server: Server, tm
     assert names_in(tmp_path) == []
 
 
-def test_an_endless_series_of_cuts_is_given_up_and_can_be_resumed(
-    server: Server, tmp_path: Path
-) -> None:
+def test_an_endless_series_of_cuts_is_given_up_and_can_be_resumed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.bin.part").write_bytes(CONTENT[:5000])
     server.cut_after = 0
     with pytest.raises(ResourceError, match=r"cannot download .*\(the connection was cut\)"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import layouts
 import numpy as np
 import pytest
+from PIL import Image
 
 from bakeoff.data import TaskData, prepare
 from bakeoff.errors import ConfigError, DataError
@@ -79,6 +81,78 @@ def test_a_class_whose_files_are_all_unreadable_is_named(tmp_path: Path) -> None
         file.write_bytes(b"")
     with pytest.raises(DataError, match="class 'bee' has 0 images to train on"):
         prepared(folder, tmp_path / "cache", "exclude")
+
+
+def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
+    folder = layouts.class_folders(tmp_path / "data")
+    for index in range(3):
+        (folder / "ant" / f"link{index}.png").symlink_to(folder / "gone.png")
+    with pytest.raises(DataError, match=r"3 files in .*ant/link0\.png: unreadable \(No such file or dir"):
+        prepared(folder, tmp_path / "cache")
+    data = prepared(folder, tmp_path / "cache", "exclude")
+    assert (len(data.keys), len(data.describe()["unreadable"])) == (36, 3)
+    layouts.save(folder / "gone.png", layouts.picture(0, 99))
+    assert len(prepared(folder, tmp_path / "cache").keys) == 39  # now they lead to an image
+
+
+def test_what_is_left_out_by_name_is_told(tmp_path: Path) -> None:
+    folder = layouts.class_folders(tmp_path / "data")
+    for name in ("ant/1.heic", "bee/2.HEIC", "bee/3.svg"):
+        (folder / name).write_bytes(b"x")
+    layouts.save(folder / "cover.png", layouts.picture(0, 0))
+    told = prepared(folder, tmp_path / "cache").describe()
+    assert (told["ignored"], told["ignored_files"]) == (1, {".heic": 2, ".svg": 1})
+
+
+def test_images_of_twelve_bits_are_told_also_from_the_cache(tmp_path: Path) -> None:
+    folder = layouts.class_folders(tmp_path / "data")
+    for index, value in enumerate((4000, 60000, 900)):
+        deep_HW = np.full((12, 12), value, dtype=np.uint16)
+        Image.fromarray(deep_HW).save(folder / "ant" / f"deep{index}.png")
+    told = [prepared(folder, tmp_path / "cache") for _ in range(2)]
+    assert [(data.cached, data.describe()["dark_16_bit"]) for data in told] == [(False, 2), (True, 2)]
+
+
+def test_a_note_of_before_dark_images_were_counted_is_still_read(class_folders: Path, tmp_path: Path) -> None:
+    prepared(class_folders, tmp_path)
+    (file,) = (tmp_path / "notes").iterdir()
+    note = json.loads(file.read_text())
+    del note["dark_16_bit"]
+    file.write_text(json.dumps(note))
+    assert prepared(class_folders, tmp_path).cached
+
+
+def test_images_of_one_part_that_are_in_another_are_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    pictures = {  # a digit is a picture, parts are lists of them
+        "train": {"ant": "012", "bee": "345"},
+        "val": {"ant": "06", "bee": "78"},
+        "test": {"ant": "0019", "bee": "47"},
+    }
+    for part, classes in pictures.items():
+        for name, digits in classes.items():
+            for index, digit in enumerate(digits):
+                layouts.save(folder / part / name / f"{index}.png", layouts.picture(0, int(digit)))
+    told = prepared(folder, tmp_path / "cache").describe()
+    assert told["leaks"] == {"train-test": 4, "validation-test": 3, "train-validation": 1}
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_class_missing_in_the_sources_own_part_is_named(part: str, tmp_path: Path) -> None:
+    folder = layouts.split_folders(tmp_path / "data")
+    shutil.rmtree(folder / part / "cat")
+    with pytest.raises(DataError, match=r"own (test|validation) has no images of 'cat'"):
+        prepared(folder, tmp_path / "cache")
+    assert prepared(folder, tmp_path / "cache", classes=("ant", "bee")).class_ids == ["ant", "bee"]
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_there_is_at_least_one_worker(workers: int, class_folders: Path, tmp_path: Path) -> None:
+    task = TaskSpec(name="t", data=str(class_folders))
+    with pytest.raises(
+        ConfigError, match=f"^--workers: got {workers}, expected a whole number of at least 1"
+    ):
+        prepare(task, base_dir=Path("/"), cache_dir=tmp_path, workers=workers)
 
 
 def test_one_class_is_not_a_task(tmp_path: Path) -> None:

@@ -96,6 +96,14 @@ def test_a_class_that_is_validated_but_not_trained_is_refused() -> None:
         cut_all([0] * 5 + [1] * 5 + [2], [*["train"] * 10, "validation"])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_class_that_the_sources_own_part_lacks_is_refused(part: Split) -> None:
+    given_parts: list[Split | None] = [*["train"] * 15, part, part]  # type: ignore[list-item]
+    message = f"data: the source's own {part} has no images of 'c1', expected every class"
+    with pytest.raises(DataError, match=message):
+        cut_all([0] * 5 + [1] * 5 + [2] * 5 + [0, 2], given_parts)
+
+
 def test_the_digest_names_the_images_not_their_positions() -> None:
     parts = Parts(np.array([0]), np.array([2]), np.array([1]))
     text = json.dumps({"test": ["b"], "train": ["a"], "validation": ["c"]}, separators=(",", ":"))

@@ -54,6 +54,8 @@ def test_absolute_paths_are_accepted(tmp_path: Path, opening: Opening) -> None:
         ("path,label\nant/0.png,x\nant/99.png,x\n", r"list\.csv, line 3: no file ant/99\.png, seen from"),
         ("path,label\nant/0.png,\n", "line 2: a path or a label is missing"),
         ("path,label\nant/0.png\n", "line 2: a path or a label is missing"),
+        ("path,label\nant/0.png,x\nant/\0.png,x\n", r"list\.csv, line 3: no file ant/\\x00\.png, seen from"),
+        ('path,label\n"ant/\n0.png",x\n', r"no file ant/\\n0\.png, seen from"),
         ("path,label,split\nant/0.png,x,dev\n", "line 2: split 'dev', expected train, val or test"),
         ("path,label,split\nant/0.png,x,train\nant/1.png,x,\n", "line 3: split '', expected"),
     ],
@@ -70,3 +72,15 @@ def test_a_table_in_another_encoding_is_refused(tmp_path: Path, opening: Opening
     (tmp_path / "list.csv").write_bytes("path,label\nant/0.png,b\xe4r\n".encode("latin-1"))
     with pytest.raises(DataError, match="not a text file in UTF-8"):
         open_table(tmp_path / "list.csv", opening)
+
+
+def test_a_table_that_cannot_be_read_is_named(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file = listed(tmp_path, "path,label\n")
+    monkeypatch.setattr(Path, "open", refused)  # a file's own rights do not stop the superuser
+    with pytest.raises(DataError, match=rf"data: {file} cannot be read \(Permission denied\)"):
+        open_table(file, opening)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,11 @@ from bakeoff.report.write import write_report
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(lock.parent for lock in (ROOT / "docs" / "studies").glob("*/study.lock"))
 LARGEST = 3_000_000  # bytes of a published study
+PINNED = re.search(r"^vl-convert-python==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+
+
+def test_the_classic_study_is_published() -> None:
+    assert "classic" in [study.name for study in STUDIES]
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
@@ -22,7 +29,11 @@ def test_a_published_study_is_reproduced_from_its_records(study: Path, tmp_path:
     (copy / "results.csv").unlink()
     (copy / "report.html").unlink()
     write_report(StudyFolder(copy))
-    for name in ("results.csv", "results.json", "report.html"):
+    names = ["results.csv", "results.json"]
+    # The page holds the scripts of vl-convert, which another version of it writes otherwise.
+    if PINNED is not None and metadata.version("vl-convert-python") == PINNED[1]:
+        names.append("report.html")
+    for name in names:
         assert (copy / name).read_bytes() == (study / name).read_bytes(), name
 
 

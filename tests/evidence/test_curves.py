@@ -7,6 +7,7 @@ from studies import make_study
 
 from bakeoff.evidence.curves import CurvePoint, learning_curves
 from bakeoff.records import RunRecord
+from bakeoff.spec import Published
 
 
 def record(**values: object) -> RunRecord:
@@ -34,10 +35,12 @@ def test_a_number_that_is_not_finite_is_left_out(lost: float | None) -> None:
 
 
 def test_the_published_curve_comes_once_for_all_seeds() -> None:
-    published = {"validation_accuracy": [0.1354, 0.1801], "validation_loss": [4.1045, 3.7823],
-                 "training_accuracy": [0.1208], "loss": 3.194, "note": ""}  # fmt: skip
-    runs = [record(seed=seed, published=published) for seed in (0, 1, 2)]
-    points = learning_curves(runs)
+    published = Published(
+        validation_accuracy=[0.1354, 0.1801], validation_loss=[4.1045, 3.7823], training_accuracy=[0.1208],
+        loss=3.194,
+    )  # fmt: skip
+    points = learning_curves([record(seed=seed) for seed in (0, 1, 2)], {"c": published, "other": published})
+    assert {p.candidate for p in points} == {"c"}
     assert [(p.split, p.quantity, p.epoch, p.value) for p in points] == [
         ("train", "accuracy", 1, 0.1208), ("validation", "accuracy", 1, 0.1354),
         ("validation", "accuracy", 2, 0.1801),
@@ -48,7 +51,9 @@ def test_the_published_curve_comes_once_for_all_seeds() -> None:
 
 def test_a_study_on_disk_has_a_curve_for_each_run(tmp_path: Path) -> None:
     folder = make_study(tmp_path, seeds=[0, 1], diverged={("5 classes", "model4", 0)}, examples=False)
-    points = [p for p in learning_curves(r for r in folder.records() if r.task == "5 classes") if _shown(p)]
+    published = {c.name: c.published for c in folder.spec().candidates if c.published}
+    records = [r for r in folder.records() if r.task == "5 classes"]
+    points = [p for p in learning_curves(records, published) if _shown(p)]
 
     def epochs(candidate: str, seed: int | None) -> list[float]:
         return [p.epoch for p in points if (p.candidate, p.seed) == (candidate, seed)]

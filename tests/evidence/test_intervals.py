@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bakeoff.evidence.intervals import mean_interval, wilson
+from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
 from bakeoff.rng import generator
 
 
@@ -66,3 +66,49 @@ def test_95_of_100_intervals_hold_the_true_mean(n: int) -> None:
     draws = generator(0, "coverage", n).normal(0.7, 0.02, (4000, n))
     held = np.mean([mean_interval(row).holds(0.7) for row in draws])
     assert held == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_seeds_and_images_are_added_in_squares_on_each_side() -> None:
+    over_seeds = mean_interval([0.74, 0.76, 0.78])
+    over_images = wilson(0.76 * 250, 250)
+    found = seeds_and_images(over_seeds, over_images)
+    t = stats.t.interval(0.95, 2, loc=0.76, scale=stats.sem([0.74, 0.76, 0.78]))
+    score = stats.binomtest(190, 250).proportion_ci(method="wilson")
+    golden = [0.76 - np.hypot(0.76 - t[0], 0.76 - score.low), 0.76 + np.hypot(t[1] - 0.76, score.high - 0.76)]
+    assert [found.low, found.high] == pytest.approx(golden)
+    assert (found.mean, found.n, found.over) == (pytest.approx(0.76), 3, "seeds and images")
+
+
+def test_equal_seeds_on_few_images_are_as_uncertain_as_the_images() -> None:
+    over_images = wilson(3, 6)
+    found = seeds_and_images(mean_interval([0.5, 0.5], bounds=(0, 1)), over_images, bounds=(0, 1))
+    assert (found.low, found.high) == pytest.approx((over_images.low, over_images.high))
+    assert found.half_width > 0.3
+
+
+def test_both_ends_stay_inside_the_bounds() -> None:
+    found = seeds_and_images(mean_interval([1.0, 0.8], bounds=(0, 1)), wilson(9, 10), bounds=(0, 1))
+    assert (found.low, found.high) == (0, 1)
+
+
+def test_what_has_no_ends_cannot_be_joined() -> None:
+    alone = Interval(mean=0.5, n=1)
+    with pytest.raises(ValueError, match="expected ends of one level"):
+        seeds_and_images(alone, wilson(3, 6))
+    with pytest.raises(ValueError, match="expected ends of one level"):
+        seeds_and_images(mean_interval([0.4, 0.6], level=0.9), wilson(3, 6))
+
+
+@pytest.mark.parametrize(("spread", "images"), [(0.0, 200), (0.03, 200), (0.1, 2000)])
+def test_at_least_95_of_100_intervals_hold_the_accuracy_of_all_seeds_on_all_images(
+    spread: float, images: int
+) -> None:
+    """Images have a difficulty that the seeds share; a seed has a skill of its own."""
+    draws, seeds, held = generator(0, "both", str(spread)), 3, 0
+    for _ in range(400):
+        hard_N = draws.beta(6, 3, images)  # how often a network is right on the image; 2/3 in the mean
+        skill_S = draws.normal(0, spread, seeds)
+        right_SN = draws.random((seeds, images)) < hard_N + skill_S[:, None]
+        over_seeds = mean_interval(right_SN.mean(axis=1).tolist())
+        held += seeds_and_images(over_seeds, wilson(right_SN.sum() / seeds, images)).holds(2 / 3)
+    assert held / 400 > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400)

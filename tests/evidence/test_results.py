@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from studies import make_study
 
-from bakeoff.evidence.results import COLUMNS, result_rows, results_csv, results_json, results_text
+from bakeoff.evidence.results import COLUMNS, result_rows, results_csv, results_json
 from bakeoff.records import StudyFolder
 
 
@@ -94,9 +94,21 @@ def test_json_holds_the_same_rows(folder: StudyFolder) -> None:
     assert (values["study"], values["seeds"], len(values["runs"])) == ("sketch", [0, 1], len(rows))
     for written, plain in zip(read(results_csv(rows)), values["runs"], strict=True):
         assert {name: "" if v is None else str(v) for name, v in plain.items()} == written
-    assert json.loads(results_text(rows, spec)) == values
+    assert json.loads(folder.json_path.read_text(encoding="utf-8")) == values
 
 
 def test_a_chosen_part_of_the_study_gives_the_rows_of_that_part(folder: StudyFolder) -> None:
     part = folder.spec().model_copy(update={"seeds": (1,)})
     assert {row["seed"] for row in result_rows(folder, part)} == {1}
+
+
+def test_published_figures_are_the_studys_even_when_they_were_edited_after_training(
+    folder: StudyFolder,
+) -> None:
+    lock = folder.read_lock() or {}
+    candidates = [{**lock["study"]["candidate"][0], "published": {"accuracy": 0.6}},
+                  *lock["study"]["candidate"][1:]]  # fmt: skip
+    folder.write_lock({**lock, "study": {**lock["study"], "candidate": candidates}})
+    shown = {row["candidate"]: row["published_accuracy"] for row in read(results_csv(result_rows(folder)))}
+    assert shown == {"model1": "0.6", "model4": "0.772", "model5": ""}
+    assert {row["published_loss"] for row in result_rows(folder) if row["candidate"] == "model1"} == {None}

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study
@@ -43,14 +45,85 @@ def test_runs_are_counted(study: StudySummary) -> None:
     assert five.candidate("model1").reasons == ("seed 1 diverged: the loss became nan at step 54",)
 
 
-def test_accuracy_over_seeds_is_bounded_by_students_t(tmp_path: Path) -> None:
+def test_accuracy_over_seeds_is_bounded_over_seeds_and_images(tmp_path: Path) -> None:
     folder = make_study(tmp_path, tasks=[FIVE], examples=False)
     row = summarise_study(folder).tasks[0].candidate("model4")
     values = [run.metric("test_accuracy") for run in folder.records() if run.candidate == "model4"]
-    golden = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    mean = sum(values) / 3
+    seeds = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(values))
+    images = proportion_wilson(mean, 250)
+    golden = (mean - np.hypot(mean - seeds[0], mean - images[0]),
+              mean + np.hypot(seeds[1] - mean, images[1] - mean))  # fmt: skip
     assert row.accuracy is not None
     assert (row.accuracy.low, row.accuracy.high) == pytest.approx(golden)
-    assert (row.accuracy.n, row.accuracy.over) == (3, "seeds")
+    assert (row.accuracy.n, row.accuracy.over) == (3, "seeds and images")
+
+
+def proportion_wilson(share: float, n: int) -> tuple[float, float]:
+    """Solve Wilson's quadratic (share - p)^2 = z^2 p (1 - p) / n for p."""
+    z = stats.norm.ppf(0.975) ** 2 / n
+    low, high = sorted(np.roots([1 + z, -(2 * share + z), share**2]))
+    return low, high
+
+
+def test_the_loss_over_seeds_counts_the_images_in_too(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], examples=False)
+    row = summarise_study(folder).tasks[0].candidate("model4")
+    runs = [folder.run("5 classes", "model4", seed).read_predictions("test") for seed in (0, 1, 2)]
+    loss_SN = np.stack([run.loss_N for run in runs if run is not None]).astype(float)
+    mean = loss_SN.mean()
+    seeds = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(loss_SN.mean(axis=1)))
+    images = stats.t.interval(0.95, 249, loc=mean, scale=stats.sem(loss_SN.mean(axis=0)))
+    assert row.loss is not None
+    assert row.loss.high == pytest.approx(mean + np.hypot(seeds[1] - mean, images[1] - mean), rel=1e-5)
+    assert row.loss.over == "seeds and images"
+
+
+def test_two_equal_seeds_on_six_images_are_not_certain(tmp_path: Path) -> None:
+    task = TaskSketch(name="5 classes", classes=2, test_images=6, validation_images=4)
+    folder = make_study(tmp_path, tasks=[task], candidates=CANDIDATES[1:2], seeds=[0, 1], examples=False)
+    first, second = (folder.run("5 classes", "model4", seed) for seed in (0, 1))
+    record, other = first.read(), second.read()
+    assert record is not None
+    assert other is not None
+    second.predictions_path.write_bytes(first.predictions_path.read_bytes())
+    second.write(replace(other, metrics=record.metrics))
+    accuracy = summarise_study(folder).tasks[0].candidates[0].accuracy
+    assert accuracy is not None
+    assert accuracy.half_width is not None
+    assert accuracy.half_width > 0.25
+
+
+def test_seeds_of_different_versions_of_a_network_are_ranked_with_nobody(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], examples=False)
+    for candidate, digests in {"model4": ("new", "old", "old"), "model5": ("a", "b", "a")}.items():
+        for seed, model_digest in enumerate(digests):
+            run = folder.run("5 classes", candidate, seed)
+            record = run.read()
+            assert record is not None
+            run.write(replace(record, model_digest=model_digest, model="nets/my_net.py:build"))
+    task = summarise_study(folder).tasks[0]
+    assert sorted(group.ranking for group in task.groups) == [("model1",), ("model4",), ("model5",)]
+    assert {group.title for group in task.groups} == {
+        "the task's recipe",
+        "more than one version of nets/my_net.py among the seeds of model4",
+        "more than one version of nets/my_net.py among the seeds of model5",
+    }
+    assert task.comparisons == ()
+    (symptom,) = (s for s in task.candidate("model4").symptoms if s.kind == "version")
+    assert symptom.text.startswith("its seeds are of different versions of nets/my_net.py, so it is ranked")
+
+
+def test_seeds_under_different_controls_are_ranked_with_nobody_nor_with_each_other(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], examples=False)
+    for candidate in ("model4", "model5"):
+        run = folder.run("5 classes", candidate, 1)
+        record = run.read()
+        assert record is not None
+        run.write(replace(record, control_digest="another"))
+    task = summarise_study(folder).tasks[0]
+    assert sorted(group.ranking for group in task.groups) == [("model1",), ("model4",), ("model5",)]
+    assert "more than one control among the seeds of model4" in {group.title for group in task.groups}
 
 
 def test_accuracy_of_one_seed_is_bounded_over_its_images(tmp_path: Path) -> None:
@@ -112,6 +185,15 @@ def test_ours_is_held_against_what_was_published(study: StudySummary) -> None:
     assert better.accuracy_difference == pytest.approx(0.8613333 - 0.772)
     assert better.text == "at least as accurate as published: +8.9 points against 77.2 %"
     assert worse.text.startswith("less accurate than published: -")
+
+
+def test_published_figures_have_the_digits_that_they_were_published_with(tmp_path: Path) -> None:
+    precise = CandidateSketch(name="model4", skill=2.6, published={"accuracy": 0.2795})
+    against = summarise(tmp_path, precise, seeds=[0]).candidates[0].published
+    assert against is not None
+    assert against.text.endswith("against 27.95 %")
+    assert against.accuracy_difference is not None
+    assert f"{100 * against.accuracy_difference:+.2f} points" in against.text
 
 
 def test_an_accuracy_equal_to_the_published_one_is_at_least_as_accurate(tmp_path: Path) -> None:

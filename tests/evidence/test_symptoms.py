@@ -31,11 +31,12 @@ def run(
     seed: int = 0,
     status: str = "finished",
     control: str = "c",
+    version: str = "",
     reason: str | None = None,
 ) -> Run:
     record = RunRecord(
         identity=str(seed), study="s", task="t", candidate="c", seed=seed, status=status,  # type: ignore[arg-type]
-        reason=reason, control_digest=control,
+        reason=reason, control_digest=control, model_digest=version, model="my_net.py:build",
     )  # fmt: skip
     return Run(record=record, test=test, validation=validation, metrics={})
 
@@ -150,3 +151,16 @@ def test_seeds_under_different_controls_are_named() -> None:
     good = predictions(0.8, 5, 250)
     found = find_symptoms([run(good), run(good, seed=1, control="d")], names(5))
     assert kinds(found) == ["control"]
+
+
+def test_seeds_of_different_versions_of_a_network_are_named() -> None:
+    good = predictions(0.8, 5, 250)
+    found = find_symptoms([run(good, version="a"), run(good, seed=1, version="b")], names(5))
+    assert kinds(found) == ["version"]
+    assert found[0].text.startswith("its seeds are of different versions of my_net.py")
+
+
+def test_a_run_that_failed_is_no_other_version() -> None:
+    good = predictions(0.8, 5, 250)
+    runs = [run(good, version="b"), run(None, seed=1, version="a", status="failed")]
+    assert kinds(find_symptoms(runs, names(5))) == ["failed"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bakeoff.errors import StudyError
-from bakeoff.records import SCHEMA, Predictions, RunFolder, RunRecord
+from bakeoff.records import SCHEMA, Predictions, RunFolder, RunRecord, StudyFolder
 
 RECORD = RunRecord(
     identity="0123456789abcdef",
@@ -126,8 +126,59 @@ def test_a_record_says_in_the_error_which_field_is_missing(folder):
     values = json.loads(folder.record_path.read_text())
     del values["seed"]
     folder.record_path.write_text(json.dumps(values))
-    with pytest.raises(StudyError, match="'seed'"):
+    with pytest.raises(StudyError, match=r"is not a run's record: seed: is missing"):
         folder.read()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("metrics", [], "metrics: got an empty list, expected a table"),
+        ("metrics", {"test_accuracy": "x"}, "metrics.test_accuracy: got 'x', expected a number"),
+        ("history", [1], "history[1]: got 1, expected a table"),
+        ("history", [{"train_loss": "low"}], "history[1].train_loss: got 'low', expected a number"),
+        ("precision", None, "precision: got None, expected a table"),
+        ("environment", None, "environment: got None, expected a table"),
+        ("differences", {"a": 1}, "differences.a: got 1, expected a list"),
+        ("parameters", None, "parameters: got None, expected a whole number"),
+        ("parameters", True, "parameters: got True, expected a whole number"),
+        ("train_seconds", None, "train_seconds: got None, expected a number"),
+        ("train_seconds", "12", "train_seconds: got '12', expected a number"),
+        ("status", "weird", "status: got 'weird', expected 'finished', 'diverged' or 'failed'"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_told_in_one_line(folder, field, value, said):
+    folder.write(RECORD)
+    values = json.loads(folder.record_path.read_text())
+    folder.record_path.write_text(json.dumps({**values, field: value}))
+    with pytest.raises(StudyError) as caught:
+        folder.read()
+    assert str(caught.value) == f"{folder.record_path} is not a run's record: {said}"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"task": "zzz"}, "task: got 'zzz', expected '5 classes'"),
+        ({"candidate": "model5"}, "candidate: got 'model5', expected 'model4'"),
+        ({"seed": 3}, "seed: got 3, expected 2"),
+    ],
+)
+def test_the_record_of_another_run_is_refused_in_the_folder_of_a_study(tmp_path, change, said):
+    folder = StudyFolder(tmp_path).run("5 classes", "model4", 2)
+    folder.write(RECORD)
+    assert folder.read() == RECORD
+    folder.write(replace(RECORD, **change))
+    with pytest.raises(StudyError) as caught:
+        folder.read()
+    assert str(caught.value) == f"{folder.record_path}: {said}; it is the record of another run"
+
+
+def test_whole_numbers_stay_whole_in_a_history(folder):
+    folder.write(RECORD)
+    before = folder.record_path.read_bytes()
+    folder.write(folder.read())
+    assert folder.record_path.read_bytes() == before
 
 
 # The predictions

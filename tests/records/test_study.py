@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.errors import ConfigError, StudyError
+from bakeoff.errors import StudyError
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.spec import study_from_dict
 
@@ -84,11 +84,30 @@ def test_a_damaged_lock_is_told_in_one_line(folder, content):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("study", [None, [], {"name": "mine"}, {**STUDY, "mood": "good"}])
+@pytest.mark.parametrize("study", [{"name": "mine"}, {**STUDY, "mood": "good"}, {**STUDY, "task": [5]}])
 def test_a_lock_with_a_study_that_is_refused_names_the_lock(folder, study):
     folder.write_lock({"study": study})
-    with pytest.raises(ConfigError, match=r"\(study\.lock\)$"):
+    with pytest.raises(StudyError, match=r"\(study\.lock\)$") as caught:
         folder.spec()
+    assert str(caught.value).startswith(f"{folder.path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["study", "command", "tasks", "resolved", "environment"])
+@pytest.mark.parametrize(("value", "came"), [([], "list"), (5, "int"), ("x", "str")])
+def test_a_lock_whose_tables_are_none_is_told_in_one_line(folder, key, value, came):
+    folder.write_lock({**folder.read_lock(), key: value})
+    for read in (folder.read_lock, folder.spec):
+        with pytest.raises(StudyError) as caught:
+            read()
+        assert str(caught.value) == (
+            f"{folder.lock_path} is not a study's lock: {key}: got a {came}, expected a table"
+        )
+
+
+def test_a_study_that_came_from_python_has_no_command(folder, spec):
+    folder.write_lock({**folder.read_lock(), "command": None})
+    assert folder.spec() == spec
 
 
 # The tasks
@@ -108,6 +127,22 @@ def test_fields_of_a_newer_tasks_record_are_passed_over(folder):
     path = folder.path / "tasks" / "five-classes" / "task.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "mood": "good"}))
     assert folder.read_task("Five Classes") == TASK
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("class_names", None, "class_names: got None, expected a list"),
+        ("counts", {"test": "20"}, "counts.test: got '20', expected a whole number"),
+        ("excluded", ["a.png"], "excluded[1]: got 'a.png', expected a table"),
+    ],
+)
+def test_a_field_of_a_tasks_record_of_a_wrong_type_is_told(folder, field, value, said):
+    folder.write_task(replace(TASK, **{field: value}))
+    path = folder.path / "tasks" / "five-classes" / "task.json"
+    with pytest.raises(StudyError) as caught:
+        folder.read_task("Five Classes")
+    assert str(caught.value) == f"{path} is not a task's record: {said}"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": "Five Classes"}'])
@@ -184,3 +219,10 @@ def test_a_damaged_record_is_told_and_not_left_out(folder):
     run.record_path.write_text("{")
     with pytest.raises(StudyError, match=r"record\.json is not a run's record"):
         list(folder.records())
+
+
+def test_the_tables_are_written_whole_with_null_for_what_json_cannot_hold(folder):
+    folder.write_results("task,seed\nall,0\n", {"runs": [{"test_loss": float("nan")}]})
+    assert folder.csv_path.read_bytes() == b"task,seed\nall,0\n"
+    assert json.loads(folder.json_path.read_text()) == {"runs": [{"test_loss": None}]}
+    assert [path.name for path in folder.path.iterdir() if path.name.startswith(".")] == []

@@ -26,7 +26,9 @@ def study(tmp_path: Path) -> StudyFolder:
     assert task is not None
     folder.write_task(replace(task, source="a folder of images, /home/ann/secret place/birds"))
     lock = folder.read_lock() or {}
-    folder.write_lock({**lock, "command": ["bakeoff", "run", f"{Path.home()}/studies/mine.toml"]})
+    folder.write_lock({**lock, "command": {
+        "study": f"{Path.home()}/studies/leaves.toml", "flags": ["--data", "leaves=/home/ann/photos"],
+    }})  # fmt: skip
     return folder
 
 
@@ -63,7 +65,8 @@ def test_paths_of_this_machine_do_not_leave_it(study: StudyFolder, tmp_path: Pat
             assert "/home/ann" not in text
             assert f"{Path.home()}/" not in text
             assert str(tmp_path) not in text
-    assert json.loads((public / "study.lock").read_text(encoding="utf-8"))["command"][2] == "…/mine.toml"
+    command = json.loads((public / "study.lock").read_text(encoding="utf-8"))["command"]
+    assert command == {"study": "…/leaves.toml", "flags": ["--data", "leaves=…/photos"]}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from studies import CandidateSketch, TaskSketch, make_study
 
 from bakeoff.errors import StudyError
+from bakeoff.evidence.results import result_rows
 from bakeoff.records import StudyFolder
 from bakeoff.report.view import StudyView, Table
 from bakeoff.report.views import study_view
@@ -39,6 +43,121 @@ def test_ours_stand_beside_the_published_figures(view: StudyView, sound: StudyFo
     assert row["Test loss, nats: published"] == "0.724"
     assert row["Test loss, nats: difference"] == f"{loss - 0.724:+.3f}".replace("-", "\N{MINUS SIGN}")
     assert row["Runs"] == "3 of 3"
+
+
+def test_published_figures_have_the_digits_that_they_were_published_with(tmp_path: Path) -> None:
+    figures = {"accuracy": 0.2795, "validation_accuracy": [0.1354, 0.18, 0.2795]}
+    net = CandidateSketch(name="model4", skill=2.6, published=figures)
+    task = study_view(make_study(tmp_path / "s", candidates=[net], seeds=[0])).tasks[0]
+    row = cells(task.results, "model4")
+    assert row["Test accuracy: published"] == "27.95 %"
+    assert re.fullmatch(r"\+\d+\.\d\d", row["Test accuracy: difference, points"])
+    assert task.figures[1].table is not None
+    epochs = [[cell.text for cell in line.cells] for line in task.figures[1].table.rows]
+    assert ["model4", "13.54 %", "18.0 %", "27.95 %"] in epochs
+
+
+def test_published_figures_that_are_edited_later_are_the_same_in_table_page_and_curves(
+    tmp_path: Path,
+) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    edited = {"accuracy": 0.5, "validation_accuracy": [0.11, 0.22, 0.33]}
+    lock = folder.read_lock() or {}
+    candidates = [
+        {**c, "published": edited} if c["name"] == "model4" else c for c in lock["study"]["candidate"]
+    ]
+    folder.write_lock({**lock, "study": {**lock["study"], "candidate": candidates}})
+    view = study_view(folder)
+    assert cells(view.tasks[0].results, "model4")["Test accuracy: published"] == "50.0 %"
+    layers = next(p for p in view.tasks[0].figures[1].panels if p.title == "Validation accuracy").spec[
+        "layer"
+    ]
+    dashed = next(layer for layer in layers if layer["mark"].get("strokeDash"))
+    assert [point["value"] for point in dashed["data"]["values"]] == [0.11, 0.22, 0.33]
+    rows = [row for row in result_rows(folder) if row["candidate"] == "model4"]
+    assert {(row["published_accuracy"], row["published_loss"]) for row in rows} == {(0.5, None)}
+
+
+def test_intervals_over_seeds_and_images_are_said_to_be(view: StudyView) -> None:
+    said = "95 % intervals over seeds (Student's t) and the 250 test images (Wilson; for losses Student's t)"
+    assert said in view.tasks[0].results.caption
+
+
+def with_lock(folder: StudyFolder, **values: Any) -> StudyFolder:
+    folder.write_lock({**(folder.read_lock() or {}), **values})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ({"study": "leaves.toml", "flags": ["--data", "leaves=my photos"]},
+         "leaves.toml --data 'leaves=my photos'"),
+        ({"study": "my studies/a.toml", "flags": []}, "'my studies/a.toml'"),
+        ({"study": "classic"}, "classic"),
+        (None, "sketch.toml"),
+        ({}, "sketch.toml"),
+        ({"study": 5, "flags": "--data"}, "sketch.toml"),
+    ],
+)  # fmt: skip
+def test_the_study_is_run_again_as_the_user_typed_it(tmp_path: Path, command: Any, shown: str) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    first, second, third, _ = study_view(with_lock(folder, command=command)).commands
+    assert first.text == f"bakeoff run {shown}"
+    assert second.text == f"bakeoff run {shown} --seed 0 --out studies/sketch-seed-0"
+    assert third.text == "bakeoff report studies/sketch"
+
+
+@pytest.mark.parametrize(
+    ("resumed", "said"),
+    [
+        ([1, 0, 0], "1 run was interrupted and continued."),
+        ([1, 2, 0], "2 runs were interrupted and continued."),
+    ],
+)
+def test_interrupted_runs_are_counted(tmp_path: Path, resumed: list[int], said: str) -> None:
+    task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
+    only = [CandidateSketch(name="alone", skill=2.0)]
+    folder = make_study(tmp_path / "s", tasks=task, candidates=only, examples=False)
+    for record, times in zip(list(folder.records()), resumed, strict=True):
+        folder.run("t", "alone", record.seed).write(replace(record, resumed=times))
+    assert said in study_view(folder).method
+
+
+def test_what_was_noticed_about_the_images_is_said_in_words(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    details = {
+        "leaks": {"train-test": 12, "train-validation": 1, "validation-test": 0},
+        "ignored_files": {".heic": 3, ".txt": 1, "": 1}, "dark_16_bit": 2,
+    }  # fmt: skip
+    record = folder.read_task("5 classes")
+    assert record is not None
+    folder.write_task(replace(record, details={**record.details, **details}))
+    table = study_view(folder).control[0]
+    said = cells(table, "5 classes")["Remarks"].replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert said == (
+        "12 test images are byte for byte among the training images; "
+        "1 validation image is byte for byte among the training images; "
+        "5 files ignored (.heic, no suffix and .txt); "
+        "2 images of 16 bits hold 12 or fewer and come out almost black"
+    )
+    assert cells(table, "16 classes")["Remarks"] == ""
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"leaks": {"train-test": 0}, "ignored_files": {}, "dark_16_bit": 0},
+        {"leaks": 5, "ignored_files": ["x"], "dark_16_bit": "many"},
+    ],
+)
+def test_nothing_noticed_is_not_said(tmp_path: Path, details: dict[str, Any]) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    record = folder.read_task("5 classes")
+    assert record is not None
+    folder.write_task(replace(record, details=details))
+    assert "Remarks" not in [column.label for column in study_view(folder).control[0].columns]
 
 
 def test_a_candidate_without_published_figures_has_empty_cells_there(view: StudyView) -> None:

@@ -40,7 +40,7 @@ DEFAULTS = {
     },
     "schedule": "constant", "warmup": 0.0, "clip_norm": None, "label_smoothing": 0.0, "ema": None,
     "augmentation": {"crop": 0, "flip": "none", "mixup": 0.0, "cutmix": 0.0},
-    "normalize": "standardize", "class_weights": "none", "sampler": "uniform",
+    "normalize": "standardize", "norm_statistics": "moving", "class_weights": "none", "sampler": "uniform",
     "precision": "auto", "compile": False, "early_stop": None,
 }  # fmt: skip
 

@@ -227,3 +227,46 @@ def test_two_names_in_another_script_are_not_too_alike():
     values = changed("candidate/0/name", "迁移")
     values["candidate"][1]["name"] = "微调"
     assert len(study_from_dict(values, "mine.toml").candidates) == 2
+
+
+# Written out in full
+
+
+SILENT = {
+    "name": "s",
+    "task": [{"name": "t", "data": "digits", "recipe": {"batch_size": 8}}],
+    "candidate": [{"name": "c", "model": "model1"}],
+}
+
+
+@pytest.mark.parametrize(
+    "written_out",
+    [
+        {"recipe": {"schedule": "constant"}},
+        {"recipe": {"epochs": 1}},
+        {"recipe": {"optimizer": {"name": "adam", "eps": 1e-7}}},
+        {"recipe": {"augmentation": {"flip": False}}},
+        {"seeds": [0], "title": ""},
+        {"task": [{**SILENT["task"][0], "control": "recipe", "validation": 0.1}]},
+        {"candidate": [{**SILENT["candidate"][0], "note": "", "recipe": {}}]},
+    ],
+)
+def test_a_default_that_is_written_out_changes_nothing_that_is_resolved(written_out):
+    silent = study_from_dict(SILENT, "a.toml")
+    spoken = study_from_dict({**SILENT, **written_out}, "b.toml")
+    assert spoken.as_dict() != silent.as_dict()
+    assert spoken.resolved() == silent.resolved()
+
+
+def test_what_is_resolved_has_the_keys_of_the_file_and_overlays_as_given():
+    values = study_from_dict(SILENT, "a.toml").resolved()
+    assert set(values) == {"name", "title", "description", "seeds", "recipe", "task", "candidate"}
+    assert values["recipe"]["optimizer"]["name"] == "adam"
+    assert values["task"][0]["recipe"] == {"batch_size": 8}
+    assert study_from_dict({**SILENT, "recipe": {"epochs": 2}}, "b").resolved() != values
+    assert study_from_dict({**SILENT, "recipe": {"time": "1m"}}, "b").resolved()["recipe"]["epochs"] is None
+
+
+def test_what_is_resolved_can_be_read_as_a_study_again():
+    study = study_from_dict(SILENT, "a.toml")
+    assert study_from_dict(study.resolved(), "b").resolved() == study.resolved()

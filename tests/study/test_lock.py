@@ -9,6 +9,7 @@ import small_study
 from bakeoff.errors import ConfigError, ResourceError, StudyError
 from bakeoff.records import StudyFolder
 from bakeoff.study.lock import open_lock
+from bakeoff.study.selection import Selection
 from bakeoff.training import machine
 
 CANDIDATES = small_study.study()["candidate"]
@@ -63,6 +64,17 @@ def test_another_study_in_the_folder_is_refused_with_the_names_of_what_differs(f
 )
 def test_more_of_a_study_and_other_words_are_welcome(folder, changes):
     assert _open(folder, **changes).machine.threads == 1
+
+
+def test_what_has_no_result_yet_may_change_or_go(folder):
+    second = {"name": "four", "data": "digits", "classes": 4, "image_size": 8}
+    values = small_study.study(task=[TASK, second])
+    small_study.train(folder.path.parent, values, selection=Selection(tasks=("digits",)))
+    changed = small_study.study(task=[TASK, {**second, "classes": 5, "recipe": {"epochs": 1}}])
+    open_lock(folder, small_study.study_from_dict(changed, "changed"), device="auto", threads=None)
+    _open(folder)  # and gone altogether
+    with pytest.raises(StudyError, match=r"differing in task 'digits'\.image_size"):
+        _open(folder, task=[{**TASK, "image_size": 16}, second])
 
 
 def test_an_added_candidate_task_and_seed_are_all_that_is_trained(folder):

@@ -175,14 +175,14 @@ RECIPES = {
     "one large batch": {"batch_size": 1000},
     "batches of two": {"batch_size": 2, "epochs": 1.0},
     "scaled": {"normalize": "scale"},
-    "early stop": {"early_stop": {"patience": 1}},
+    "early stop": {"early_stop": {"patience": 1}, "epochs": 3.0},
     "recalibrated": {"norm_statistics": "recalibrated", "ema": 0.9},
 }
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_trains(name, precision, tmp_path):
+def test_every_recipe_trains_and_makes_a_difference(name, precision, tmp_path):
     job = make_job(tmp_path, precision=precision, **RECIPES[name])
     record, folder = train(job, tmp_path / "run")
     assert (record.status, record.reason) == ("finished", None)
@@ -194,6 +194,8 @@ def test_every_recipe_trains(name, precision, tmp_path):
     moved = [name for name, value in _weights(folder).items() if not torch.equal(value, start[name])]
     assert "network.4.weight" in moved
     assert not {"preprocess.mean", "preprocess.scale"} & set(moved)
+    _, plain = train(make_job(tmp_path, precision=precision), tmp_path / "plain")
+    assert not torch.equal(_weights(plain)["network.4.weight"], _weights(folder)["network.4.weight"])
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,27 @@ def estimate_table(estimate: Estimate) -> Table:
     return table
 
 
+def _remarks(data: TaskData) -> list[str]:
+    """Say what somebody should know of the images before anything is trained on them."""
+    remarks = []
+    if data.ignored:
+        remarks.append(f"{data.ignored:,} images of the source belong to none of the classes")
+    if data.ignored_files:
+        kinds = ", ".join(
+            f"{count:,} {suffix or 'without suffix'}" for suffix, count in data.ignored_files.items()
+        )
+        remarks.append(f"files of other kinds are passed over: {kinds}")
+    if data.dark_16_bit:
+        remarks.append(
+            f"{data.dark_16_bit:,} 16-bit images use the lowest 12 bits only and come out almost black"
+        )
+    for parts, count in data.leaks().items():
+        if count:
+            first, second = parts.split("-")
+            remarks.append(f"{count:,} {second} images are byte for byte among the {first} images")
+    return remarks
+
+
 @dataclass
 class _Line:
     """One run as it is shown."""
@@ -183,6 +204,8 @@ class Screen:
         self._say(f"{task}: {len(data.class_ids)} classes, {counts} images ({how})")
         if data.unreadable:
             self._say(f"{task}: {len(data.unreadable)} unreadable images are left out for every candidate")
+        for remark in _remarks(data):
+            self._say(f"{task}: {remark}")
 
     def on_plan(self, runs: Sequence[PlannedRun]) -> None:
         """Lay out the table."""

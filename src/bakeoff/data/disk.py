@@ -1,9 +1,8 @@
-"""Where bakeoff keeps data of its own, and what to say when the disk refuses."""
+"""What to say when the disk refuses, and what killed processes left on it."""
 
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,23 +16,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 _STALE = 24 * 3600  # seconds after which what a killed process left is removed
-
-
-def cache_home() -> Path:
-    """Return the folder of what can be made again: ``$BAKEOFF_CACHE``, or the XDG cache home's."""
-    own = os.environ.get("BAKEOFF_CACHE")
-    return Path(own).expanduser() if own else _xdg("XDG_CACHE_HOME", ".cache")
-
-
-def data_home() -> Path:
-    """Return the folder of datasets: ``$BAKEOFF_DATA``, or the XDG data home's."""
-    own = os.environ.get("BAKEOFF_DATA")
-    return Path(own).expanduser() if own else _xdg("XDG_DATA_HOME", ".local/share")
-
-
-def _xdg(variable: str, default: str) -> Path:
-    base = os.environ.get(variable)
-    return (Path(base) if base else Path.home() / default) / "bakeoff"
 
 
 @contextmanager

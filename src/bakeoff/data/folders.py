@@ -11,9 +11,9 @@ names and contents disagree about that, nothing is guessed and the layout is ref
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from bakeoff.data.source import SPLIT_FOLDERS, Item, Listing, count_ignored, is_image_name
+from bakeoff.data.source import SPLIT_FOLDERS, Item, Listing, count_ignored, first_few, is_image_name
 from bakeoff.data.tree import Tree
 from bakeoff.errors import DataError
 
@@ -48,9 +48,8 @@ def list_folders(tree: Tree, stamps: Mapping[str, str], sentence: str) -> Listin
         items.append(Item(key, parts[depth - 1], part, stamps[key]))
     if not items:
         raise DataError(f"data: {len(keys)} images in {tree.place} lie in no class folder like cat/1.jpg")
-    return Listing(
-        items, tree, tree.place, sentence, ignored=ignored, ignored_files=count_ignored(stamps)
-    )  # fmt: skip
+    others = count_ignored(stamps)
+    return Listing(items, tree, tree.place, sentence, ignored=ignored, ignored_files=others)
 
 
 def _is_split(keys: Sequence[str], place: str) -> bool:
@@ -72,14 +71,8 @@ def _half_split(called: Mapping[str, str], others: Sequence[str], place: str) ->
     """Say which folders look like a split's, and what speaks against it."""
     like = sorted(called, key=lambda top: (tuple(SPLIT_FOLDERS.values()).index(called[top]), top))
     looks = "looks like a split folder" if len(like) == 1 else "look like split folders"
-    against = f"{_shown(others)} {'does' if len(others) == 1 else 'do'} not" if others else "none is train"
+    against = f"{first_few(others)} {'does' if len(others) == 1 else 'do'} not" if others else "none is train"
     return DataError(
-        f"data: {_shown(like)} {looks}, but {against} ({place}); "
+        f"data: {first_few(like)} {looks}, but {against} ({place}); "
         "expected only train, val, test, or class folders"
     )
-
-
-def _shown(names: Collection[str]) -> str:
-    """Name the first few."""
-    first = ", ".join(list(names)[:3])
-    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,6 +48,16 @@ def count_ignored(names: Iterable[str]) -> dict[str, int]:
     """
     suffixes = (os.path.splitext(name)[1].lower() for name in names if not is_image_name(name))
     return dict(sorted(Counter(suffixes).items()))
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Name three at most, for a message of one line.
+
+    >>> first_few(["ant", "bee", "cat", "dog", "eel"])
+    'ant, bee, cat and 2 more'
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 @dataclass(frozen=True, slots=True)

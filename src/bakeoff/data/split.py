@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff import rng
-from bakeoff.data.source import Split
+from bakeoff.data.source import Split, first_few
 from bakeoff.errors import DataError
 from bakeoff.spec.digest import canonical_json
 
@@ -149,5 +149,4 @@ def _refuse_absent(labels_P: NDArray[np.int64], name: str, class_ids: Sequence[s
 
 def _shown(labels: NDArray[np.int64], class_ids: Sequence[str]) -> str:
     """Name the first few classes."""
-    first = ", ".join(f"'{class_ids[int(label)]}'" for label in labels[:3])
-    return f"{first} and {len(labels) - 3} more" if len(labels) > 3 else first
+    return first_few([f"'{class_ids[int(label)]}'" for label in labels])

@@ -90,12 +90,11 @@ def _validation(tree: Tree, stamps: Mapping[str, str], shown: str) -> list[Item]
 def _refuse_other_images(listed: int, missing: list[str], unlisted: set[str], shown: str) -> None:
     """Refuse annotations that are cut, or of other images than those that are there."""
     if missing:
-        raise DataError(
-            f"{_ANNOTATIONS}, {missing[0]}; {len(missing)} of the {listed} images it lists are missing"
-        )
+        raise DataError(f"{_ANNOTATIONS}, {missing[0]}; {len(missing)} of the {listed} listed are missing")
     if unlisted:
+        there = listed + len(unlisted)
         raise DataError(
-            f"data: {_ANNOTATIONS} lists {listed} images, but {listed + len(unlisted)} lie below val/ in {shown} "
+            f"data: {_ANNOTATIONS} lists {listed} images, but {there} lie below val/ in {shown} "
             f"({min(unlisted)} is not listed), expected every one"
         )
 

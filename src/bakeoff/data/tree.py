@@ -90,7 +90,8 @@ class FolderTree(Tree):
 
     def below(self, folder: str) -> FolderTree:
         """Return the same files seen from one of the folders."""
-        return FolderTree(self.root / folder, self.shown and f"{self.shown.rstrip('/!')}!{folder}/")
+        mark = "" if self.shown.endswith("/") else "!"
+        return FolderTree(self.root / folder, self.shown and f"{self.shown}{mark}{folder}/")
 
 
 def unwrapped(

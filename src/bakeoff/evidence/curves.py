@@ -1,13 +1,14 @@
-"""Learning curves as rows for a chart: ours from the runs' histories, and the published ones."""
+"""Learning curves as rows for a chart: ours from the runs' histories, the published ones from the study."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from bakeoff.records import RunRecord
+from bakeoff.spec import Published
 
 CurveSplit = Literal["train", "validation"]
 Quantity = Literal["accuracy", "loss"]
@@ -43,20 +44,28 @@ class CurvePoint:
         return self.seed is None
 
 
-def learning_curves(records: Iterable[RunRecord]) -> list[CurvePoint]:
-    """List the points of all curves of some runs, in the order of the runs and epochs.
+def learning_curves(
+    records: Iterable[RunRecord], published: Mapping[str, Published] | None = None
+) -> list[CurvePoint]:
+    """List the points of all curves of some runs of one task, in the order of the runs and epochs.
 
     Numbers that are not finite (a diverging run's last rows) are left out: a chart
     cannot show them, and the run's status says why the curve ends. The published
     curves of a candidate come once, after its first run.
+
+    Args:
+        records: Runs of one task.
+        published: What was published by the candidate's name, where something was.
+
+    Returns:
+        The points.
     """
     points: list[CurvePoint] = []
-    shown: set[tuple[str, str]] = set()
+    to_show = dict(published or {})
     for record in records:
         points.extend(_own_points(record))
-        if (record.task, record.candidate) not in shown:
-            shown.add((record.task, record.candidate))
-            points.extend(_published_points(record))
+        if record.candidate in to_show:
+            points.extend(_published_points(record.candidate, to_show.pop(record.candidate)))
     return points
 
 
@@ -71,11 +80,10 @@ def _own_points(record: RunRecord) -> Iterable[CurvePoint]:
                 )  # fmt: skip
 
 
-def _published_points(record: RunRecord) -> Iterable[CurvePoint]:
-    published = record.published or {}
+def _published_points(candidate: str, published: Published) -> Iterable[CurvePoint]:
     for column, split, quantity in _PUBLISHED:
-        for epoch, value in enumerate(published.get(column) or (), start=1):
+        for epoch, value in enumerate(getattr(published, column), start=1):
             yield CurvePoint(
-                candidate=record.candidate, seed=None, split=split, quantity=quantity,
+                candidate=candidate, seed=None, split=split, quantity=quantity,
                 epoch=epoch, seconds=None, value=value,
             )  # fmt: skip

@@ -1,8 +1,9 @@
 """Intervals: how far a share of images, or a mean over seeds, may be from the truth.
 
-The two answer different questions and are never mixed: images drawn anew with the
-same network (`wilson`), or the network trained anew and read on the same images
-(`mean_interval`).
+Two things are drawn: the images (`wilson` for a share, `mean_interval` for a loss) and
+the seeds (`mean_interval`). With one seed only the images can be counted in. With several,
+`seeds_and_images` adds both: the seeds alone would call two seeds that are equally right
+on six images certain.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Interval:
     mean: float
     low: float | None = None
     high: float | None = None
-    n: int  # how many seeds, or images
-    over: Literal["seeds", "images"] = "seeds"  # what was drawn n times
+    n: int  # how many images, or else seeds
+    over: Literal["seeds", "images", "seeds and images"] = "seeds"  # what was drawn
     level: float = 0.95
 
     @property
@@ -38,11 +39,11 @@ class Interval:
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
+def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
     """Bound the share of successes among n independent images.
 
     Args:
-        successes: Images that were right.
+        successes: Images that were right; their mean over seeds need not be whole.
         n: All images; at least 1.
         level: Coverage, between 0 and 1.
 
@@ -103,6 +104,47 @@ def mean_interval(
     reach = float(special.stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(variance / n)
     low, high = max(bounds[0], mean - reach), min(bounds[1], mean + reach)
     return Interval(mean=mean, low=low, high=high, n=n, level=level)
+
+
+def seeds_and_images(
+    over_seeds: Interval, over_images: Interval, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Bound a mean whose seeds and images are both drawn at random.
+
+    On each side the distances of the two intervals from the mean are added in squares. More
+    seeds shrink the first of them only, so the result is never narrower than the images allow.
+
+    Args:
+        over_seeds: Of the mean over two or more seeds, by `mean_interval`.
+        over_images: Of the same mean over one seed's number of images.
+        bounds: What the quantity can be; the ends are kept inside.
+
+    Returns:
+        The mean with its interval.
+
+    Raises:
+        ValueError: One of them has no ends, or they are of different levels.
+
+    Source:
+        Zou and Donner, "Construction of confidence limits about effect measures", Statistics in
+        Medicine 27 (2008), eq. 4, as `comparison.seeds_and_images` for pairs.
+
+    >>> seeds = Interval(mean=0.5, low=0.47, high=0.53, n=3)
+    >>> both = seeds_and_images(seeds, Interval(mean=0.5, low=0.46, high=0.54, n=600, over="images"))
+    >>> round(both.low, 3), round(both.high, 3), both.over
+    (0.45, 0.55, 'seeds and images')
+    """
+    ends = (over_seeds.low, over_seeds.high, over_images.low, over_images.high)
+    if None in ends or over_seeds.level != over_images.level:
+        raise ValueError(f"seeds_and_images: got {over_seeds} and {over_images}, expected ends of one level")
+    low, high, images_low, images_high = (float(end) for end in ends if end is not None)
+    mean = over_seeds.mean
+    return Interval(
+        mean=mean,
+        low=max(bounds[0], mean - math.hypot(mean - low, over_images.mean - images_low)),
+        high=min(bounds[1], mean + math.hypot(high - mean, images_high - over_images.mean)),
+        n=over_seeds.n, over="seeds and images", level=over_seeds.level,
+    )  # fmt: skip
 
 
 def _check_level(level: float) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import StudyFolder
-from bakeoff.spec import StudySpec
+from bakeoff.spec import Published, StudySpec
 
 Row = dict[str, Any]
 
@@ -45,12 +44,19 @@ def result_rows(folder: StudyFolder, spec: StudySpec | None = None) -> list[Row]
 
     Returns:
         A row for each run, in the study's order, under `COLUMNS`. Accuracies are fractions, losses
-        nats. What a run lacks is None: a diverged or failed run has its reason instead of metrics.
+        nats. Published figures are the study's as it is now. What a run lacks is None: a diverged or
+        failed run has its reason instead of metrics.
 
     Raises:
         StudyError: A record contradicts its predictions, or a file cannot be read.
     """
-    return [_row(run) for run in load_runs(folder, spec)]
+    spec = spec or folder.spec()
+    published = {
+        (task.name, candidate.name): candidate.published or Published()
+        for task in spec.tasks
+        for candidate in spec.candidates_of(task)
+    }
+    return [_row(run, published[run.record.task, run.record.candidate]) for run in load_runs(folder, spec)]
 
 
 def results_csv(rows: Sequence[Row]) -> str:
@@ -73,17 +79,11 @@ def results_json(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
     }
 
 
-def results_text(rows: Sequence[Row], spec: StudySpec) -> str:
-    """Write `results_json` as the text of ``results.json``."""
-    values = results_json(rows, spec)
-    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _row(run: Run) -> Row:
-    record, published = run.record, run.record.published or {}
+def _row(run: Run, published: Published) -> Row:
+    record = run.record
     row: Row = {name: getattr(record, name, None) for name in COLUMNS}
     row.update({name: run.metric(name) for name in COLUMNS if name.startswith(("test_", "validation_"))})
-    row["published_loss"], row["published_accuracy"] = published.get("loss"), published.get("accuracy")
+    row["published_loss"], row["published_accuracy"] = published.loss, published.accuracy
     row["precision"] = record.precision.get("used")
     if not run.finished:
         _leave_out_zeros(row)

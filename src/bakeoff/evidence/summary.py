@@ -13,19 +13,21 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from bakeoff.evidence.comparison import (
     Comparison,
     compare_pairs,
     groups_not_told_apart,
 )
-from bakeoff.evidence.intervals import Interval, mean_interval, wilson
+from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
 from bakeoff.evidence.metrics import METRICS
 from bakeoff.evidence.runs import Run, load_runs
-from bakeoff.evidence.symptoms import Symptom, find_symptoms
+from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
 from bakeoff.evidence.verdict import group_verdict, task_verdict
-from bakeoff.evidence.words import number, percent, points
-from bakeoff.records import RunRecord, StudyFolder, TaskRecord
-from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
+from bakeoff.evidence.words import number, points, published_decimals, published_percent
+from bakeoff.records import Predictions, RunRecord, StudyFolder, TaskRecord
+from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +51,16 @@ class CandidateSummary:
     name: str
     model: str
     note: str
-    control_digest: str
+    control_digest: str  # candidates with equal ones are ranked together
     differences: dict[str, list[Any]]  # "batch_size": [the task's, its own]
+    mixed: str = ""  # what its seeds have more than one of ("control"), so that it is ranked alone
     # How its runs ended
     planned: int
     statuses: dict[str, int]  # "finished", "diverged", "failed", "missing"
     reasons: tuple[str, ...]  # "seed 1 diverged: the loss became nan at step 12"
     seeds: tuple[int, ...]  # the finished ones
-    # What it showed; over seeds, or for one seed over images (accuracies of the test images only)
+    # What it showed; over seeds and images, or for one seed over images (of the test accuracy only).
+    # F1 and balanced accuracy are no means over images: theirs are over seeds alone.
     accuracy: Interval | None = None
     loss: Interval | None = None
     top5: Interval | None = None
@@ -76,6 +80,7 @@ class CandidateSummary:
     peak_memory_bytes: int | None = None
     precision: str = ""
     # What to make of it
+    reported: Published | None = None  # as the study file has it, epochs included
     published: AgainstPublished | None = None
     symptoms: tuple[Symptom, ...] = ()
 
@@ -228,35 +233,79 @@ def _candidate_summary(
     ended = Counter(run.record.status for run in runs)
     statuses = {name: ended.get(name, 0) for name in ("finished", "diverged", "failed")}
     statuses["missing"] = len(seeds) - len(runs)
-    measured = {name: _over_seeds(finished, f"test_{name}") for name in METRICS}
+    measured = {name: _interval(finished, "test", name) for name in METRICS}
     known = (finished or list(runs))[0].record if runs else None
+    mixed, control_digest = _control(candidate, runs)
     return CandidateSummary(
         name=candidate.name, note=candidate.note,
         model=known.model if known and known.model else candidate.model,
-        control_digest="+".join(sorted({run.record.control_digest for run in runs})),
+        control_digest=control_digest, mixed=mixed,
         differences=dict(known.differences) if known else {},
         planned=len(seeds), statuses=statuses,
         reasons=tuple(_reason(run.record) for run in runs if not run.finished),
         seeds=tuple(run.record.seed for run in finished),
         accuracy=measured["accuracy"], loss=measured["loss"], top5=measured["top5"],
         macro_f1=measured["macro_f1"], balanced_accuracy=measured["balanced_accuracy"],
-        validation_accuracy=_over_seeds(finished, "validation_accuracy"),
-        validation_loss=_over_seeds(finished, "validation_loss"),
+        validation_accuracy=_interval(finished, "validation", "accuracy"),
+        validation_loss=_interval(finished, "validation", "loss"),
         **_cost([run.record for run in finished]),
+        reported=candidate.published,
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
         symptoms=find_symptoms(runs, None if task is None else task.class_names),
     )  # fmt: skip
 
 
-def _over_seeds(finished: Sequence[Run], metric: str) -> Interval | None:
-    """Bound a metric over seeds; the accuracy of a single seed is bounded over its test images."""
-    values = [value for run in finished if (value := run.metric(metric)) is not None]
-    if not values:
+def _control(candidate: CandidateSpec, runs: Sequence[Run]) -> tuple[str, str]:
+    """Return what a candidate's seeds mix, if anything, and the digest that it is ranked under.
+
+    A candidate whose seeds differ in more than chance has a digest of its own, so it is ranked alone.
+    """
+    digests = sorted({run.record.control_digest for run in runs})
+    model = of_several_versions(runs)
+    mixed = "control" if len(digests) > 1 else f"version of {model}" if model else ""
+    return mixed, "+".join([*digests, candidate.name] if mixed else digests)
+
+
+def _interval(finished: Sequence[Run], split: str, name: str) -> Interval | None:
+    """Bound the mean of a metric over everything that was drawn: seeds and images, or one of them.
+
+    Over seeds alone only where images cannot be counted in: metrics that are no mean over images, and
+    runs without predictions. The test accuracy of a single seed is bounded over its images.
+    """
+    measured = [(run, value) for run in finished if (value := run.metric(f"{split}_{name}")) is not None]
+    if not measured:
         return None
-    test = finished[0].test
-    if len(values) == 1 and metric == "test_accuracy" and test is not None:
-        return wilson(int(test.correct_N.sum()), len(test.correct_N))
-    return mean_interval(values, bounds=METRICS[metric.split("_", 1)[1]].bounds)
+    bounds = METRICS[name].bounds
+    over_seeds = mean_interval([value for _, value in measured], bounds=bounds)
+    over_images = _over_images([run.test if split == "test" else run.validation for run, _ in measured], name)
+    if over_images is None or over_images.low is None:
+        return over_seeds
+    if len(measured) == 1:
+        return over_images if (split, name) == ("test", "accuracy") else over_seeds
+    return seeds_and_images(over_seeds, over_images, bounds)
+
+
+def _over_images(by_seed: Sequence[Predictions | None], name: str) -> Interval | None:
+    """Bound a metric's mean over seeds as if only images were drawn; None where that cannot be counted."""
+    known = [predictions for predictions in by_seed if predictions is not None]
+    images = {len(predictions.label_N) for predictions in known}
+    if len(known) < len(by_seed) or len(images) != 1 or images == {0}:
+        return None
+    by_image_SN = np.stack([_by_image(predictions, name) for predictions in known])
+    if name == "loss":
+        return mean_interval(by_image_SN.mean(axis=0).tolist()) if np.isfinite(by_image_SN).all() else None
+    return wilson(int(by_image_SN.sum()) / len(known), images.pop()) if name in ("accuracy", "top5") else None
+
+
+def _by_image(predictions: Predictions, name: str) -> np.ndarray:
+    """Return each image's part in a metric, in the order of the images."""
+    if name == "loss":
+        values_N = predictions.loss_N.astype(np.float64)
+    else:
+        hits_NT = predictions.top_NT == predictions.label_N[:, None]
+        values_N = (hits_NT if name == "top5" else hits_NT[:, :1]).any(axis=1)
+    sorted_N: np.ndarray = values_N[np.argsort(predictions.index_N, kind="stable")]
+    return sorted_N
 
 
 def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -307,9 +356,9 @@ def _published_text(
     if accuracy is None:
         return f"published with loss {number(loss or 0.0)} only"
     if apart is None:
-        return f"published with {percent(accuracy)}; ours has not finished"
+        return f"published with {published_percent(accuracy)}; ours has not finished"
     word = "at least as accurate as published" if at_least else "less accurate than published"
-    return f"{word}: {points(apart)} against {percent(accuracy)}"
+    return f"{word}: {points(apart, published_decimals(accuracy))} against {published_percent(accuracy)}"
 
 
 def _rankings(rows: Sequence[CandidateSummary]) -> dict[str, list[str]]:
@@ -352,7 +401,7 @@ def _group(
     }
     return ControlGroup(
         digest=digest,
-        title=_group_title(task, digest, differences),
+        title=_group_title(task, members[0], differences),
         differences=differences,
         ranking=tuple(ranking),
         unranked=tuple(row.name for row in members if row.name not in ranking),
@@ -361,9 +410,9 @@ def _group(
     )
 
 
-def _group_title(task: TaskSpec, digest: str, differences: Mapping[str, Sequence[Any]]) -> str:
-    if "+" in digest:
-        return "more than one control among its seeds"
+def _group_title(task: TaskSpec, first: CandidateSummary, differences: Mapping[str, Sequence[Any]]) -> str:
+    if first.mixed:
+        return f"more than one {first.mixed} among the seeds of {first.name}"
     if not differences:
         return f"the task's {task.control}"
     pairs = differences.items()

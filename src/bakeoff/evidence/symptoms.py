@@ -18,7 +18,7 @@ from bakeoff.evidence.runs import Run
 from bakeoff.evidence.words import listing, number, percent, points
 from bakeoff.records import Predictions
 
-Kind = Literal["diverged", "failed", "chance", "gap", "never predicted", "loss", "control"]
+Kind = Literal["diverged", "failed", "chance", "gap", "never predicted", "loss", "control", "version"]
 
 NEAR_CHANCE = 0.02  # of the way from guessing to perfect: 1.2 % of 200 classes is near, 31 % of 5 is not
 GAP_POINTS = 0.05  # a validation-test gap below 5 points is not worth a line
@@ -45,7 +45,10 @@ def find_symptoms(runs: Sequence[Run], class_names: Sequence[str] | None) -> tup
     """
     finished = [run for run in runs if run.finished]
     tested = [run.test for run in finished if run.test is not None and len(run.test.label_N)]
-    found = [_unfinished(runs, "diverged"), _unfinished(runs, "failed"), _mixed_control(runs)]
+    found = [
+        _unfinished(runs, "diverged"), _unfinished(runs, "failed"),
+        _mixed_control(runs), _mixed_versions(runs),
+    ]  # fmt: skip
     if tested:
         classes = len(class_names) if class_names else 1 + int(max(t.label_N.max() for t in tested))
         guessing = _chance(tested)
@@ -72,6 +75,29 @@ def _mixed_control(runs: Sequence[Run]) -> Symptom | None:
         return None
     return Symptom(
         kind="control", text="its seeds were trained under different controls, so it is ranked with nobody"
+    )
+
+
+def of_several_versions(runs: Sequence[Run]) -> str:
+    """Return the model whose versions the runs mix, ``my_net.py`` or a registered name; else nothing.
+
+    A run that failed has no result to be mixed, so it does not count.
+    """
+    trained = [run.record for run in runs if run.record.status != "failed"]
+    if len({record.model_digest for record in trained}) < 2:
+        return ""
+    model = trained[0].model
+    return model.rpartition(":")[0] or model or trained[0].candidate
+
+
+def _mixed_versions(runs: Sequence[Run]) -> Symptom | None:
+    model = of_several_versions(runs)
+    if not model:
+        return None
+    return Symptom(
+        kind="version",
+        text=f"its seeds are of different versions of {model}, so it is ranked with nobody; "
+        "running all its seeds again trains the older ones anew",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from bakeoff.evidence.intervals import Interval
 
 
@@ -14,18 +16,37 @@ def percent(fraction: float) -> str:
     return f"{_percentage(fraction)} %"
 
 
-def points(difference: float) -> str:
+def published_percent(fraction: float) -> str:
+    """Write a published fraction as a percentage with the digits that it was published with.
+
+    >>> published_percent(0.2795), published_percent(0.772), published_percent(0.5)
+    ('27.95 %', '77.2 %', '50.0 %')
+    """
+    return f"{100 * fraction:.{published_decimals(fraction)}f} %"
+
+
+def published_decimals(fraction: float) -> int:
+    """Count the decimals of a published percentage, one at least.
+
+    >>> published_decimals(0.2795), published_decimals(0.5)
+    (2, 1)
+    """
+    exponent = Decimal(repr(float(fraction))).normalize().as_tuple().exponent
+    return max(1, -int(exponent) - 2)
+
+
+def points(difference: float, decimals: int = 1) -> str:
     """Write a difference of fractions in percentage points, signed.
 
-    >>> points(0.0213), points(-0.001), points(0.0)
-    ('+2.1 points', '-0.1 points', '0.0 points')
+    >>> points(0.0213), points(-0.001), points(0.0), points(0.08049, 2)
+    ('+2.1 points', '-0.1 points', '0.0 points', '+8.05 points')
     """
-    value = round(100 * difference, 1)
-    return f"{value:+.1f} points" if value else "0.0 points"
+    value = round(100 * difference, decimals) + 0.0
+    return f"{value:{'+' if value else ''}.{decimals}f} points"
 
 
 def percent_interval(interval: Interval) -> str:
-    """Write an accuracy with its interval: ± over seeds, both ends over images.
+    """Write an accuracy with its interval: ± the larger side over seeds, both ends over images alone.
 
     >>> percent_interval(Interval(mean=0.772, low=0.75, high=0.794, n=3))
     '77.2 ± 2.2'

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.errors import ResourceError, StudyError
+from bakeoff.spec.base import what_is_wrong
 
 T = TypeVar("T")
 
@@ -117,16 +119,46 @@ def read_json(path: Path, what: str, kind: type[T]) -> T | None:
         StudyError: The file holds something else, or cannot be read.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested without end
+        text = _read(path)
+        values = None if text is None else json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, nested without end
         raise StudyError(f"{path} is not {what}: {error}") from None
-    except OSError as error:
-        raise StudyError(f"cannot read {path}: {error.strerror}") from None
+    if text is None:
+        return None
     if not isinstance(values, kind):
         raise StudyError(f"{path} is not {what}: got a {type(values).__name__}, expected a {kind.__name__}")
     return values
+
+
+def read_checked(path: Path, what: str, adapter: TypeAdapter[T]) -> T | None:
+    """Read back plain values as an object whose fields have their types; unknown fields are passed over.
+
+    Args:
+        path: The file.
+        what: What it should hold, for messages, such as ``"a run's record"``.
+        adapter: Checks the values and makes the object; none is turned into another type.
+
+    Returns:
+        The object, or None when there is no such file.
+
+    Raises:
+        StudyError: The file holds something else, or cannot be read; the first wrong field is named.
+    """
+    text = _read(path)
+    try:
+        return None if text is None else adapter.validate_json(text, strict=True)
+    except ValidationError as error:
+        raise StudyError(f"{path} is not {what}: {what_is_wrong(error)}") from None
+
+
+def _read(path: Path) -> bytes | None:
+    """Read a file; None when there is none."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StudyError(f"cannot read {path}: {error.strerror}") from None
 
 
 def read_arrays(path: Path, what: str) -> dict[str, np.ndarray] | None:

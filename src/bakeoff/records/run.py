@@ -6,6 +6,7 @@ runs/<task>/<candidate>/seed-0/
     probabilities.npz   per image: all classes (float32); not needed by the report
     weights.safetensors the trained weights
     test_readings.json  when the test images were read; written before they are
+    traceback.txt       of a failed run: the whole error
     checkpoint.pt       only while the run is unfinished
     tensorboard/        events for TensorBoard
 """
@@ -14,18 +15,32 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, WrapValidator
 
 from bakeoff.errors import StudyError
-from bakeoff.records.atomic import read_arrays, read_json, write_json, writing
+from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_json, writing
 
 SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
 
 Status = Literal["finished", "diverged", "failed"]
+RunName = tuple[str, str, int]  # task, candidate, seed
+
+
+def _number_or_null(value: Any, check: Callable[[Any], float]) -> Any:
+    """Accept a number as it is, and null, which stands for one that JSON cannot hold."""
+    if value is not None:
+        check(value)
+    return value
+
+
+Number = Annotated[float, WrapValidator(_number_or_null)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +60,7 @@ class RunRecord:
     # Under which control
     control: str = "recipe"  # "recipe" or "budget"
     control_digest: str = ""  # runs with equal digests may be ranked together
+    model_digest: str = ""  # of what defines the network; seeds with equal digests may be averaged
     recipe: dict[str, Any] = field(default_factory=dict)  # every key, resolved
     differences: dict[str, list[Any]] = field(default_factory=dict)  # "batch_size": [task's, its own]
     data_fingerprint: str = ""
@@ -68,10 +84,10 @@ class RunRecord:
     peak_memory_bytes: int = 0  # resident memory of the process, at most
     resumed: int = 0  # how often it was interrupted and continued
     # What it showed
-    history: list[dict[str, float]] = field(default_factory=list)  # a row per epoch
-    metrics: dict[str, float] = field(default_factory=dict)  # test_accuracy, test_loss, validation_...
+    history: list[dict[str, Number]] = field(default_factory=list)  # a row per epoch
+    metrics: dict[str, Number] = field(default_factory=dict)  # test_accuracy, test_loss, validation_...
     test_readings: list[dict[str, str]] = field(default_factory=list)  # each reading of the test images
-    published: dict[str, Any] | None = None
+    published: dict[str, Any] | None = None  # as it was then; reports take the study's, which may be edited
     started: str = ""  # UTC, ISO 8601
     ended: str = ""
 
@@ -104,8 +120,9 @@ class Predictions:
 class RunFolder:
     """The folder of one run: reading, and atomic writing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: RunName | None = None) -> None:
         self.path = path
+        self._name = name  # whose record this is to hold; None takes any
 
     record_path = property(lambda self: self.path / "record.json")
     predictions_path = property(lambda self: self.path / "predictions.npz")
@@ -114,6 +131,7 @@ class RunFolder:
     checkpoint_path = property(lambda self: self.path / "checkpoint.pt")
     tensorboard_path = property(lambda self: self.path / "tensorboard")
     test_readings_path = property(lambda self: self.path / "test_readings.json")
+    traceback_path = property(lambda self: self.path / "traceback.txt")
 
     def read(self) -> RunRecord | None:
         """Read the record back; fields that a newer version added are passed over.
@@ -122,16 +140,22 @@ class RunFolder:
             The record, or None when the run has not ended yet.
 
         Raises:
-            StudyError: The file is there but is not a record.
+            StudyError: The file is there but is not a record, or that of another run; the field is named.
         """
-        values = read_json(self.record_path, "a run's record", dict)
-        if values is None:
-            return None
-        known = {f.name for f in fields(RunRecord)}
-        try:
-            return RunRecord(**{name: value for name, value in values.items() if name in known})
-        except TypeError as error:
-            raise StudyError(f"{self.record_path} is not a run's record: {error}") from None
+        record = read_checked(self.record_path, "a run's record", _record_adapter())
+        if record is not None and self._name is not None:
+            self._refuse_other(record, self._name)
+        return record
+
+    def _refuse_other(self, record: RunRecord, name: RunName) -> None:
+        """Stop when the record was copied here from another run."""
+        for key, expected in zip(("task", "candidate", "seed"), name, strict=True):
+            found = getattr(record, key)
+            if found != expected:
+                raise StudyError(
+                    f"{self.record_path}: {key}: got {found!r}, expected {expected!r}; "
+                    "it is the record of another run"
+                )
 
     def write(self, record: RunRecord) -> None:
         """Write the record last, when all else is in place: it marks the run as ended."""
@@ -187,3 +211,9 @@ class RunFolder:
         # The record first: killed in the middle of this, the run must not look finished.
         self.record_path.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+@cache
+def _record_adapter() -> TypeAdapter[RunRecord]:
+    """Make what checks a record's types; once, because it takes longer than reading fifty records."""
+    return TypeAdapter(RunRecord)

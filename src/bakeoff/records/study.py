@@ -1,6 +1,6 @@
 """The folder of a study: its lock, its tasks and its runs.
 
-study.lock            spec, digests, versions and hardware (JSON)
+study.lock            spec, command, digests, versions and hardware (JSON)
 results.csv           a row per run
 results.json          the same with every metric
 report.html           the page
@@ -12,14 +12,16 @@ runs/<task>/<candidate>/seed-<k>/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from bakeoff.errors import StudyError
-from bakeoff.records.atomic import read_arrays, read_json, write_json, writing
+from bakeoff.errors import ConfigError, StudyError
+from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_json, write_text, writing
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -39,8 +41,18 @@ class TaskRecord:
     image_size: int
     prepare_seconds: float = 0.0
     excluded: list[dict[str, str]] = field(default_factory=list)  # {"file": ..., "reason": ...}
-    details: dict[str, Any] = field(default_factory=dict)  # counts by class, modes, sizes
+    # Counts by class, modes, sizes; what else was noticed ("ignored_files", "leaks", "dark_16_bit")
+    details: dict[str, Any] = field(default_factory=dict)
     test_files: list[str] = field(default_factory=list)  # in the order of the test predictions
+
+
+_TABLES = {"study", "command", "tasks", "resolved", "environment"}  # of a lock
+
+
+@cache
+def _task_adapter() -> TypeAdapter[TaskRecord]:
+    """Make what checks a task's record, once."""
+    return TypeAdapter(TaskRecord)
 
 
 class StudyFolder:
@@ -56,7 +68,8 @@ class StudyFolder:
 
     def run(self, task: str, candidate: str, seed: int) -> RunFolder:
         """Return the folder of one run, whether it exists or not."""
-        return RunFolder(self.path / "runs" / slug(task) / slug(candidate) / f"seed-{seed}")
+        path = self.path / "runs" / slug(task) / slug(candidate) / f"seed-{seed}"
+        return RunFolder(path, (task, candidate, seed))
 
     def read_lock(self) -> dict[str, Any] | None:
         """Read the lock back.
@@ -65,11 +78,20 @@ class StudyFolder:
             Its values, or None for a folder that holds no study.
 
         Raises:
-            StudyError: The file is there but is not a lock.
+            StudyError: The file is there but is not a lock; the wrong key is named.
         """
         values: dict[str, Any] | None = read_json(self.lock_path, "a study's lock", dict)
-        if values is not None and "study" not in values:
+        if values is None:
+            return None
+        if "study" not in values:
             raise StudyError(f"{self.lock_path} is not a study's lock: it names no study")
+        for key in sorted(_TABLES & values.keys()):
+            optional = key == "command" and values[key] is None  # of a study that came from Python
+            if not isinstance(values[key], dict) and not optional:
+                came = type(values[key]).__name__
+                raise StudyError(
+                    f"{self.lock_path} is not a study's lock: {key}: got a {came}, expected a table"
+                )
         return values
 
     def write_lock(self, values: dict[str, Any]) -> None:
@@ -83,12 +105,20 @@ class StudyFolder:
             The study, checked again.
 
         Raises:
-            StudyError: The folder holds no study.
+            StudyError: The folder holds no study, or one that is refused.
         """
         lock = self.read_lock()
         if lock is None:
             raise StudyError(f"{self.path} holds no study: expected a file study.lock in it")
-        return study_from_dict(lock["study"], self.lock_path.name)
+        try:
+            return study_from_dict(lock["study"], self.lock_path.name)
+        except ConfigError as error:  # nobody wrote it by hand: the file is damaged, or of another version
+            raise StudyError(f"{self.path}: {error}") from None
+
+    def write_results(self, csv_text: str, json_values: dict[str, Any]) -> None:
+        """Write the tables `results.csv` and `results.json`, as `evidence.results` makes them."""
+        write_text(self.csv_path, csv_text)
+        write_json(self.json_path, json_values)
 
     def write_task(self, record: TaskRecord) -> None:
         """Write what a task's images were."""
@@ -107,14 +137,7 @@ class StudyFolder:
             StudyError: The file is there but is not a task's record.
         """
         path = self._task_path(name) / "task.json"
-        values = read_json(path, "a task's record", dict)
-        if values is None:
-            return None
-        known = {f.name for f in fields(TaskRecord)}
-        try:
-            return TaskRecord(**{key: value for key, value in values.items() if key in known})
-        except TypeError as error:
-            raise StudyError(f"{path} is not a task's record: {error}") from None
+        return read_checked(path, "a task's record", _task_adapter())
 
     def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
         """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""

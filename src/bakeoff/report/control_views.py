@@ -27,6 +27,7 @@ _UNUSED = {
     "adamw": {"optimizer.momentum"},
     "muon": {"optimizer.betas", "optimizer.eps"},
 }  # keys of an optimizer that the other ones read
+_SPLIT_WORDS = {"train": "training"}
 _ENVIRONMENT_WORDS = {
     "processor": "Processor", "cores": "Cores", "threads": "Threads", "memory_bytes": "Memory",
     "device": "Device", "system": "System", "python": "Python", "torch": "PyTorch", "numpy": "NumPy",
@@ -37,9 +38,11 @@ _ENVIRONMENT_WORDS = {
 def data_table(tasks: Sequence[TaskRecord], number: int) -> Table:
     """List each task's images, how they were split, and by which digests they are recognised."""
     splits = ("train", "validation", "test")
+    remarks = {task.name: _data_remarks(task.details) for task in tasks}
     columns = (
         words("Task"), numbers("Classes"), numbers("Pixels"), *(numbers(split, "Images") for split in splits),
         numbers("left out", "Images"), words("Source and digests"),
+        *([words("Remarks")] if any(remarks.values()) else []),
     )  # fmt: skip
     rows = tuple(
         row(
@@ -47,11 +50,38 @@ def data_table(tasks: Sequence[TaskRecord], number: int) -> Table:
             *(grouped(task.counts[split]) if split in task.counts else MISSING for split in splits),
             Cell(text=grouped(len(task.excluded)), tone="warn" if task.excluded else ""),
             Cell(text=task.source, sub=f"data {task.data_fingerprint}, split {task.split_digest}"),
+            *([Cell(text="; ".join(remarks[task.name]), tone="warn")] if any(remarks.values()) else []),
         )
         for task in tasks
     )  # fmt: skip
     caption = "Data: what every candidate of a task was given."
     return Table(number=number, caption=caption, columns=columns, rows=rows)
+
+
+def _data_remarks(details: Mapping[str, Any]) -> list[str]:
+    """Say in words what was noticed about a task's images; what was not noticed is not said."""
+    said = []
+    for pair, count in sorted(_counts(details.get("leaks")).items()):
+        seen, held_out = (_SPLIT_WORDS.get(part, part) for part in pair.split("-", 1))
+        verb = "is" if count == 1 else "are"
+        said.append(f"{plural(count, f'{held_out} image')} {verb} byte for byte among the {seen} images")
+    ignored = _counts(details.get("ignored_files"))
+    if ignored:
+        kinds = listing([kind or "no suffix" for kind in sorted(ignored, key=lambda k: (-ignored[k], k))])
+        said.append(f"{plural(sum(ignored.values()), 'file')} ignored ({kinds})")
+    dark = _counts({"": details.get("dark_16_bit")}).get("", 0)
+    if dark:
+        verb = "holds 12 or fewer and comes" if dark == 1 else "hold 12 or fewer and come"
+        said.append(f"{plural(dark, 'image')} of 16 bits {verb} out almost black")
+    return said
+
+
+def _counts(values: Any) -> dict[str, int]:
+    """Keep the counts above zero of a record's free details; anything else says nothing."""
+    found = values if isinstance(values, Mapping) else {}
+    return {
+        str(key): n for key, n in found.items() if isinstance(n, int) and n > 0 and not isinstance(n, bool)
+    }
 
 
 def recipe_table(spec: StudySpec, number: int) -> Table:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from bakeoff.evidence.curves import CurvePoint, learning_curves
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary
-from bakeoff.evidence.words import listing, number, percent
+from bakeoff.evidence.words import listing, number, percent, published_percent
 from bakeoff.records import RunRecord
 from bakeoff.report.charts import MOST_NAMES, Bar, Line, accuracy_chart, cost_chart, curve_chart
 from bakeoff.report.view import Cell, Figure, Legend, Panel, Table, numbers, row, words
@@ -63,7 +63,8 @@ def curves_figure(
     task: TaskSummary, records: Sequence[RunRecord], index: int, figure_number: int
 ) -> Figure | None:
     """Show the learning curves of all seeds with the published ones over them; None without a history."""
-    points = learning_curves(records)
+    published_by = {row.name: row.reported for row in task.candidates if row.reported is not None}
+    points = learning_curves(records, published_by)
     order = [row.name for row in task.candidates]
     panels = []
     for split, quantity, title in _CURVES:
@@ -137,7 +138,10 @@ def _curve_table(points: Sequence[CurvePoint], order: Sequence[str]) -> Table:
     rows = tuple(
         row(
             Cell(text=name, sub=f"{quantity}, {'published' if is_published else 'mean of seeds'}"),
-            *(_mean_cell(sums[name, is_published, quantity].get(epoch), quantity) for epoch in epochs),
+            *(
+                _mean_cell(sums[name, is_published, quantity].get(epoch), _write(quantity, is_published))
+                for epoch in epochs
+            ),
         )
         for name, is_published, quantity in sorted(sums, key=lambda key: _curve_rank(key, order))
     )
@@ -150,11 +154,14 @@ def _curve_rank(key: tuple[str, bool, str], order: Sequence[str]) -> tuple[int, 
     return order.index(name), quantity, is_published
 
 
-def _mean_cell(values: Sequence[float] | None, quantity: str) -> Cell:
-    if not values:
-        return Cell(text=MISSING)
-    mean = sum(values) / len(values)
-    return Cell(text=percent(mean) if quantity == "accuracy" else number(mean))
+def _write(quantity: str, is_published: bool) -> Callable[[float], str]:
+    if quantity == "loss":
+        return number
+    return published_percent if is_published else percent
+
+
+def _mean_cell(values: Sequence[float] | None, write: Callable[[float], str]) -> Cell:
+    return Cell(text=write(sum(values) / len(values)) if values else MISSING)
 
 
 def color_numbers(task: TaskSummary) -> Mapping[str, int]:

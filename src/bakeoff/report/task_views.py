@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from bakeoff.evidence.comparison import find_comparison
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary
-from bakeoff.evidence.words import count, number, percent, points
+from bakeoff.evidence.words import count, number, percent, points, published_decimals, published_percent
 from bakeoff.report.view import Cell, Column, Row, Table, Tone, Verdict, numbers, words
 from bakeoff.report.words import (
     MISSING,
@@ -66,7 +66,7 @@ def results_table(task: TaskSummary, table_number: int) -> Table:
     rows = []
     for heading, name, is_first in _ranked(task):
         row = task.candidate(name)
-        cells = _result_cells(task, row, is_first=is_first)
+        cells = _result_cells(task, row)
         rows.append(Row(cells=tuple(cells[column] for column in columns), lead=is_first, heading=heading))
     caption = _results_caption(task)
     return Table(number=table_number, caption=caption, columns=tuple(columns.values()), rows=tuple(rows))
@@ -135,13 +135,13 @@ def _result_columns(task: TaskSummary) -> dict[str, Column]:
     return columns
 
 
-def _result_cells(task: TaskSummary, row: CandidateSummary, *, is_first: bool) -> dict[str, Cell]:
+def _result_cells(task: TaskSummary, row: CandidateSummary) -> dict[str, Cell]:
     order = [candidate.name for candidate in task.candidates]
     published = row.published
     return {
         "candidate": Cell(text=row.name, sub=_candidate_sub(row), color=order.index(row.name)),
         "accuracy": _interval_cell(row.accuracy, percent),
-        "accuracy published": Cell(text=shown(published.accuracy, percent) if published else ""),
+        "accuracy published": Cell(text=shown(published.accuracy, published_percent) if published else ""),
         "accuracy difference": _difference_cell(row),
         "loss": _interval_cell(row.loss, number),
         "loss published": Cell(text=shown(published.loss, number) if published else ""),
@@ -173,7 +173,8 @@ def _difference_cell(row: CandidateSummary) -> Cell:
         return Cell(text=MISSING)
     sub = {True: "inside interval", False: "outside interval", None: ""}[published.inside_interval]
     tone: Tone = "good" if published.at_least_as_accurate else "warn"
-    text = typeset(points(published.accuracy_difference)).removesuffix(" points")
+    text = points(published.accuracy_difference, published_decimals(published.accuracy))
+    text = typeset(text).removesuffix(" points")
     return Cell(text=text, sub=sub, tone=tone)
 
 
@@ -192,13 +193,17 @@ def _epochs(epochs: float | None) -> str:
 def _results_caption(task: TaskSummary) -> str:
     over = {row.accuracy.over for row in task.candidates if row.accuracy and row.accuracy.low is not None}
     images = plural(task.test_images or 0, "test image")
+    both = (
+        f"over seeds (Student's t) and the {images} (Wilson; for losses Student's t), their half-widths "
+        "added in squares"
+    )
     what = {
         frozenset({"seeds"}): "Means over the finished runs, with 95 % intervals over seeds (Student's t).",
         frozenset({"images"}): f"One run each: 95 % intervals over the {images} (Wilson).",
+        frozenset({"seeds and images"}): f"Means over the finished runs, with 95 % intervals {both}.",
     }.get(
         frozenset(over),
-        "Means over the finished runs; 95 % intervals over seeds (Student's t), or for a single run over the "
-        f"{images} (Wilson).",
+        f"Means over the finished runs; 95 % intervals {both}, or for a single run over the images alone.",
     )
     bold = "In bold the first" + (" under each control." if len(task.groups) > 1 else ".")
     cost = "Training time leaves out evaluation and preparation."

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.summary import CandidateSummary, StudySummary, TaskSummary, summarise_study
-from bakeoff.evidence.words import count, listing, number, percent, percent_interval
+from bakeoff.evidence.words import count, listing, number, percent, percent_interval, published_percent
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
 from bakeoff.units import format_seconds
@@ -101,7 +101,7 @@ def _cells(row: CandidateSummary) -> tuple[Text, ...]:
     return (
         Text(row.name),
         Text(_ending(row) if row.accuracy is None else percent_interval(row.accuracy)),
-        Text(_NONE if published is None else percent(published).removesuffix(" %"), style=tone),
+        Text(_NONE if published is None else published_percent(published).removesuffix(" %"), style=tone),
         Text(_NONE if row.loss is None else number(row.loss.mean)),
         Text(_NONE if row.parameters is None else count(row.parameters)),
         Text(_NONE if row.train_seconds is None else format_seconds(row.train_seconds)),
@@ -123,10 +123,10 @@ def _legend(task: TaskSummary) -> list[str]:
     """Say over what the intervals of this table are; nothing when there are none."""
     found: Sequence[Interval] = [row.accuracy for row in task.candidates if row.accuracy is not None]
     lines = []
-    seeds = sorted({interval.n for interval in found if interval.over == "seeds" and interval.n > 1})
-    if seeds:
-        numbers = listing([str(n) for n in seeds])
-        lines.append(f"±: 95 % interval of the mean over {numbers} seeds.")
+    for over, what in (("seeds and images", " and the test images, added in squares"), ("seeds", "")):
+        seeds = sorted({interval.n for interval in found if interval.over == over and interval.n > 1})
+        if seeds:
+            lines.append(f"±: 95 % interval of the mean over {listing([str(n) for n in seeds])} seeds{what}.")
     if any(interval.over == "images" for interval in found):
         lines.append("[,]: 95 % interval of one seed over its test images.")
     return lines

@@ -5,18 +5,17 @@ Making it takes two seconds, so it is kept in the user's cache under the version
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from importlib import metadata
-from pathlib import Path
 
 from bakeoff.errors import ResourceError
+from bakeoff.homes import cache_home
 from bakeoff.records.atomic import write_text
 
 
 def vega_script() -> str:
     """Return the scripts, from the cache when it has them."""
-    path = _cache_folder() / f"vega-{metadata.version('vl-convert-python')}.js"
+    path = cache_home() / f"vega-{metadata.version('vl-convert-python')}.js"
     try:
         kept = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -31,11 +30,3 @@ def vega_script() -> str:
     with suppress(OSError, ResourceError):  # without a cache it is two seconds each time, nothing else
         write_text(path, script)
     return script
-
-
-def _cache_folder() -> Path:
-    """Return what `bakeoff.data.disk.cache_home` does, which cannot be asked where there is no torch."""
-    own, shared = os.environ.get("BAKEOFF_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "bakeoff"

@@ -6,7 +6,8 @@ Nothing is drawn here, and nothing is rounded after it.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
@@ -66,8 +67,8 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
         facts=_facts(summary, records), missing=control_views.missing_runs(folder, spec),
         verdicts=tuple(task_views.verdict_view(task, index) for index, task in enumerate(summary.tasks)),
         tasks=tasks, failures=failures,
-        control_words=_control_words(spec, summary), control=tuple(_control(spec, summary, records, counter)),
-        method=_method(runs, summary), commands=_commands(spec),
+        control_words=_control_words(summary), control=tuple(_control(spec, summary, records, counter)),
+        method=_method(runs), commands=_commands(spec, folder.read_lock() or {}),
         provenance=(_digests(records, counter.table()),) if records else (),
     )  # fmt: skip
 
@@ -129,7 +130,7 @@ def _facts(summary: StudySummary, records: Sequence[RunRecord]) -> tuple[tuple[s
     return tuple((label, value) for label, value in facts if value)
 
 
-def _control_words(spec: StudySpec, summary: StudySummary) -> str:
+def _control_words(summary: StudySummary) -> str:
     by_budget = [task.name for task in summary.tasks if task.control == "budget"]
     said = (
         "Everything that is not architecture is held equal for the candidates of a task: images, split, "
@@ -156,7 +157,7 @@ def _control(
         yield control_views.machine_table(records, counter.table())
 
 
-def _method(runs: Sequence[Run], summary: StudySummary) -> tuple[str, ...]:
+def _method(runs: Sequence[Run]) -> tuple[str, ...]:
     """Say how the numbers came about; what can be counted is counted, not claimed."""
     finished = [run.record for run in runs if run.finished]
     if not finished:
@@ -175,13 +176,23 @@ def _method(runs: Sequence[Run], summary: StudySummary) -> tuple[str, ...]:
         "Seeds are never counted as extra images: the comparisons draw both at random, each for itself.",
     ]
     if resumed:
-        lines.append(f"{plural(resumed, 'run')} were interrupted and continued.")
+        verb = "was" if resumed == 1 else "were"
+        lines.append(f"{plural(resumed, 'run')} {verb} interrupted and continued.")
     return tuple(lines)
 
 
-def _commands(spec: StudySpec) -> tuple[Command, ...]:
+def _asked_for(spec: StudySpec, lock: Mapping[str, Any]) -> str:
+    """Return the study and flags as the user typed them; for a lock without them, what is most likely."""
+    command = lock.get("command") or {}
+    study, flags = command.get("study"), command.get("flags", [])
+    if isinstance(study, str) and isinstance(flags, list):
+        return shlex.join([study, *map(str, flags)])
+    return spec.name if spec.name in shipped_studies() else shlex.quote(f"{spec.name}.toml")
+
+
+def _commands(spec: StudySpec, lock: Mapping[str, Any]) -> tuple[Command, ...]:
     folder = shlex.quote(f"studies/{spec.name}")
-    study = spec.name if spec.name in shipped_studies() else shlex.quote(f"{spec.name}.toml")
+    study = _asked_for(spec, lock)
     one_seed = shlex.quote(f"studies/{spec.name}-seed-{spec.seeds[0]}")
     found = {
         "Train it again, or continue it; runs that have ended are not repeated:": f"bakeoff run {study}",

@@ -10,7 +10,7 @@ from bakeoff.evidence.results import result_rows, results_csv, results_json
 from bakeoff.evidence.runs import load_runs
 from bakeoff.evidence.summary import summarise_study
 from bakeoff.records import StudyFolder
-from bakeoff.records.atomic import write_json, write_text, writing
+from bakeoff.records.atomic import write_text, writing
 from bakeoff.report.charts import Spec, standalone
 from bakeoff.report.page import render_page
 from bakeoff.report.view import Panel
@@ -52,8 +52,7 @@ def write_results(folder: StudyFolder) -> None:
     """
     spec = folder.spec()
     rows = result_rows(folder, spec)
-    write_text(folder.csv_path, results_csv(rows))
-    write_json(folder.json_path, results_json(rows, spec))
+    folder.write_results(results_csv(rows), results_json(rows, spec))
 
 
 def write_charts(folder: StudyFolder, target: Path) -> list[Path]:

@@ -54,6 +54,7 @@ _PHRASES = {
     "dict_type": "expected a table",
     "model_type": "expected a table",
     "model_attributes_type": "expected a table",
+    "dataclass_type": "expected a table",
 }
 _BOUNDS = {
     "greater_than": ("a number above", "gt"),
@@ -74,7 +75,7 @@ def _expectation(error: Mapping[str, Any]) -> str:
         return _PHRASES[kind]
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"expected {words} {context[bound]:g}"
+        return f"expected {words} {context[bound]:.15g}"  # no exponent: 1000000, as in a file
     if kind == "literal_error":
         return f"expected {context['expected']}"
     if kind == "value_error":
@@ -149,10 +150,21 @@ def one_line(error: ValidationError, model: type[BaseModel], where: str, prefix:
         shown = unknown if unknown.isprintable() else repr(unknown)
         place = ".".join(part for part in (prefix, _place(location[:-1]), shown) if part)
         return ConfigError(f"{place}: unknown key{nearest(unknown, _fields_at(model, location))} ({where})")
+    return ConfigError(f"{_said(dict(first), prefix)} ({where})")
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """Say the first thing that is wrong, as ``metrics.test_loss: got 'x', expected a number``."""
+    return _said(dict(error.errors()[0]), "")
+
+
+def _said(first: Mapping[str, Any], prefix: str) -> str:
+    """Say one pydantic error: where, what came, what is accepted."""
+    location, kind = first["loc"], first["type"]
     place = ".".join(part for part in (prefix, _place(location)) if part)
-    expected = _expectation(dict(first))
+    expected = _expectation(first)
     if kind == "value_error" and location:
         expected = expected.removeprefix(f"{location[-1]}: ")
     elif kind not in {"missing", "value_error"}:
         expected = f"got {_shown(first['input'])}, {expected}"
-    return ConfigError(f"{place}: {expected} ({where})" if place else f"{expected} ({where})")
+    return f"{place}: {expected}" if place else expected

@@ -46,7 +46,8 @@ class Optimizer(Setting):
 class Augmentation(Setting):
     """What is done to a batch of training images, as tensors; off by default."""
 
-    crop: int = Field(default=0, ge=0)  # pixels of reflected border before a random crop back to size
+    # Pixels of reflected border before a random crop back to size
+    crop: int = Field(default=0, ge=0, le=1024)
     flip: Literal["none", "random", "alternating"] = "none"  # horizontal; alternating: Jordan 2024
     mixup: float = Field(default=0.0, ge=0)  # alpha of the beta distribution; 0 is off
     cutmix: float = Field(default=0.0, ge=0)  # alpha; with mixup too, each batch draws one of the two
@@ -73,8 +74,8 @@ class Recipe(Setting):
     """
 
     # Length
-    epochs: float | None = Field(default=None, gt=0)
-    steps: int | None = Field(default=None, ge=1)  # optimizer steps
+    epochs: float | None = Field(default=None, gt=0, le=1e6)
+    steps: int | None = Field(default=None, ge=1, le=10**12)  # optimizer steps
     time: TimeText | None = None  # wall clock of training, evaluation not counted, such as "10m"
     # Steps
     batch_size: int = Field(default=64, ge=1)

@@ -75,6 +75,16 @@ class StudySpec(Setting):
         """Write the study as plain values, under the keys of the file."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
+    def resolved(self) -> dict[str, Any]:
+        """Write the study as `as_dict` does, with every default filled in; overlays stay as given.
+
+        Two files that differ only in a default that one of them writes out give equal values.
+        """
+        values = self.model_dump(mode="json", by_alias=True)
+        if self.recipe.length == Recipe().length:  # a silent recipe trains one epoch
+            values["recipe"]["epochs"] = self.recipe.length.amount
+        return values
+
 
 def _refuse_twins(kind: str, names: list[str]) -> None:
     """Refuse two names that would share a folder."""

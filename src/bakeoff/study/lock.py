@@ -1,8 +1,9 @@
 """What a study's folder has promised to hold constant, and the refusal of everything else.
 
 The lock stores the study, the digests of its images, the machine that was resolved and
-the versions. A later command may add tasks, candidates and seeds, and change words
-(titles, notes, published figures); anything else belongs to another folder.
+the versions. A later command may add tasks, candidates and seeds, change words (titles,
+notes, published figures), and change a task or a candidate of which no run has ended;
+anything else belongs to another folder.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
             f"{folder.lock_path}: written with record schema {lock.get('schema')}, "
             f"this version has {SCHEMA}; use another --out"
         )
-    differing = differences(_complete(folder.spec()), _complete(spec))
+    differing = differences(_with_results(folder, folder.spec()), _complete(spec))
     if differing:
         raise StudyError(
             f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; "
@@ -62,6 +63,21 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
 def _complete(spec: StudySpec) -> dict[str, Any]:
     """Write a study with every default, so that writing a default out is no difference."""
     return spec.model_dump(mode="json", by_alias=True)
+
+
+def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
+    """Write the part of a study that has results: only that is promised to anybody."""
+    ended = {(record.task, record.candidate) for record in folder.records(spec)}
+    values = _complete(spec)
+    values["task"] = [task for task in values["task"] if any(task["name"] == name for name, _ in ended)]
+    values["candidate"] = [
+        candidate
+        for candidate in values["candidate"]
+        if any(
+            candidate["name"] == name and candidate["task"] in (None, task_name) for task_name, name in ended
+        )
+    ]
+    return values if ended else {"name": spec.name}
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -113,7 +129,8 @@ def write_lock(
         StudyError: A task's images are not those that the folder's runs have seen.
     """
     old = folder.read_lock() or {}
-    tasks = dict(old.get("tasks", {}))
+    ended = {record.task for record in folder.records()} if old else set()
+    tasks = {name: digests for name, digests in old.get("tasks", {}).items() if name in ended}
     for name, task_data in data.items():
         digests = {"data_fingerprint": task_data.fingerprint, "split_digest": task_data.split_digest}
         if name in tasks and tasks[name] != digests:
@@ -151,11 +168,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     found = [
         key
-        for key in old.keys() | new.keys()
+        for key in old
         if key not in _WORDS | {"seeds", "task", "candidate", "recipe"} and old.get(key) != new.get(key)
     ]
-    found += [f"recipe.{key}" for key in _differing(old.get("recipe", {}), new.get("recipe", {}))]
-    if not set(old.get("seeds", [0])) <= set(new.get("seeds", [0])):
+    if "recipe" in old:
+        found += [f"recipe.{key}" for key in _differing(old["recipe"], new.get("recipe", {}))]
+    if "seeds" in old and not set(old["seeds"]) <= set(new.get("seeds", [0])):
         found.append("seeds")
     for kind in ("task", "candidate"):
         newer = {_name(item): item for item in new.get(kind, ())}

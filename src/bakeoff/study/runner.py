@@ -16,7 +16,6 @@ from bakeoff.data.prepare import TaskData, prepare
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import result_rows, results_csv, results_json
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
-from bakeoff.records.atomic import write_json, write_text
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.examples import keep_examples
 from bakeoff.study.lock import open_lock, write_lock
@@ -261,8 +260,7 @@ def _listening() -> Iterator[None]:
 def write_results(folder: StudyFolder, spec: StudySpec) -> None:
     """Write the tables of all runs that have ended so far."""
     rows = result_rows(folder, spec)
-    write_text(folder.csv_path, results_csv(rows))
-    write_json(folder.json_path, results_json(rows, spec))
+    folder.write_results(results_csv(rows), results_json(rows, spec))
 
 
 def _task_record(task: TaskSpec, data: TaskData) -> TaskRecord:

@@ -43,6 +43,7 @@ class Account:
         published = job.candidate.published
         return RunRecord(
             identity=job.identity,
+            model_digest=job.model_digest,
             study=job.study,
             task=job.task.name,
             candidate=job.candidate.name,

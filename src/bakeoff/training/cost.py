@@ -68,7 +68,10 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
     give_back()
     with own_global_state(job.machine.torch_device):
         device = job.machine.torch_device
+        on_gpu = device.type == "cuda"
         model = placed(_classifier(job), device)
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)  # a measurement before this one had its own
         parameters = sum(p.numel() for p in model.parameters())
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(model, job)
@@ -76,7 +79,6 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         loop = _short_loop(job, model, store, watch)
         with suppress(Stopped, Diverged):  # its steps take as long
             loop.run(state)
-        on_gpu = device.type == "cuda"
         memory = torch.cuda.max_memory_allocated(device) if on_gpu else private_bytes()
         index = job.data.train[:128]
         started = time.perf_counter()

@@ -108,7 +108,7 @@ def train_run(
         if isinstance(error, _NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
             raise
         status, reason = "failed", _one_line(error)
-        write_text(folder.path / "traceback.txt", traceback.format_exc())
+        write_text(folder.traceback_path, traceback.format_exc())
     work.tick()
     record = work.account.record(job, status, reason, folder.test_readings())
     folder.write(record)
