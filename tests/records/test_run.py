@@ -30,7 +30,6 @@ RECORD = RunRecord(
     history=[{"epoch": 1, "train_loss": 1.5, "validation_accuracy": 0.25}],
     metrics={"test_accuracy": 0.772, "test_loss": 0.724},
     test_readings=[{"when": "2025-01-01T00:00:00Z", "why": "evaluation", "images": "250"}],
-    published={"loss": 0.724, "accuracy": 0.772},
     started="2025-01-01T00:00:00Z",
 )
 

@@ -25,7 +25,7 @@ from bakeoff.training.evaluate import predict
 from bakeoff.training.loop import Stopped
 from bakeoff.training.run import train_run
 
-MAY_BE_EMPTY = {"reason", "differences", "resumed", "seed", "published"}
+MAY_BE_EMPTY = {"reason", "differences", "resumed", "seed"}
 
 
 def _weights(folder):

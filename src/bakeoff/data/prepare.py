@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from bakeoff.data.cache import Note, Wanted, decoded
 from bakeoff.data.classes import choose_classes
-from bakeoff.data.disk import cache_home, data_home
 from bakeoff.data.locate import open_source
 from bakeoff.data.source import Listing, Opening, Progress, silent
 from bakeoff.data.split import Indices, Parts, cut
 from bakeoff.errors import ConfigError, DataError
+from bakeoff.homes import cache_home, data_home
 from bakeoff.spec.task import TaskSpec
 
 

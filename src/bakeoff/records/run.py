@@ -87,7 +87,6 @@ class RunRecord:
     history: list[dict[str, Number]] = field(default_factory=list)  # a row per epoch
     metrics: dict[str, Number] = field(default_factory=dict)  # test_accuracy, test_loss, validation_...
     test_readings: list[dict[str, str]] = field(default_factory=list)  # each reading of the test images
-    published: dict[str, Any] | None = None  # as it was then; reports take the study's, which may be edited
     started: str = ""  # UTC, ISO 8601
     ended: str = ""
 

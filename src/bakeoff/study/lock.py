@@ -48,7 +48,7 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
             f"{folder.lock_path}: written with record schema {lock.get('schema')}, "
             f"this version has {SCHEMA}; use another --out"
         )
-    differing = differences(_with_results(folder, folder.spec()), _complete(spec))
+    differing = differences(_with_results(folder, folder.spec()), spec.resolved())
     if differing:
         raise StudyError(
             f"--out: {folder.path} holds another study, differing in {', '.join(differing)}; "
@@ -60,15 +60,10 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
         raise StudyError(f"{folder.lock_path} is not a study's lock: it names no machine") from None
 
 
-def _complete(spec: StudySpec) -> dict[str, Any]:
-    """Write a study with every default, so that writing a default out is no difference."""
-    return spec.model_dump(mode="json", by_alias=True)
-
-
 def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
     """Write the part of a study that has results: only that is promised to anybody."""
     ended = {(record.task, record.candidate) for record in folder.records(spec)}
-    values = _complete(spec)
+    values = spec.resolved()
     values["task"] = [task for task in values["task"] if any(task["name"] == name for name, _ in ended)]
     values["candidate"] = [
         candidate

@@ -40,7 +40,6 @@ class Account:
         Returns:
             What `record.json` will hold.
         """
-        published = job.candidate.published
         return RunRecord(
             identity=job.identity,
             model_digest=job.model_digest,
@@ -62,7 +61,6 @@ class Account:
             precision={"used": job.precision, "reason": job.precision_reason},
             metrics=self.metrics,
             test_readings=readings,
-            published=published.model_dump(mode="json", exclude_defaults=True) if published else None,
             started=self.started,
             ended=now(),
             **_network(self.summary),
