@@ -95,3 +95,24 @@ def test_it_works_where_typer_brings_no_click():
     )
     assert done.returncode == 2
     assert done.stderr == "bakeoff: No such command 'rnu'. Did you mean 'run'?; see bakeoff --help\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(5, "Input/output error", "/somewhere"), "bakeoff: /somewhere: Input/output error\n"),
+        (OSError(24, "Too many open files"), "bakeoff: Too many open files\n"),
+        (OSError("odd"), "bakeoff: odd\n"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, line: str
+) -> None:
+    def refuse(**_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["bakeoff", "models"])
+    monkeypatch.setattr(command, "app", refuse)
+    with pytest.raises(SystemExit) as end:
+        command.main()
+    assert (end.value.code, capsys.readouterr().err) == (2, line)

@@ -120,7 +120,8 @@ def _remarks(data: TaskData) -> list[str]:
     for parts, count in data.leaks().items():
         if count:
             first, second = parts.split("-")
-            remarks.append(f"{count:,} {second} images are byte for byte among the {first} images")
+            images = f"{second} images are" if count > 1 else f"{second} image is"
+            remarks.append(f"{count:,} {images} byte for byte among the {first} images")
     return remarks
 
 

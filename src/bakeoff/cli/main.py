@@ -67,6 +67,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: end quietly
         sys.exit(0)
+    except OSError as error:  # the system refused something that no part of bakeoff expected to be refused
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"bakeoff: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
