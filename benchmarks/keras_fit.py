@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "golden"))
-from make_cnn_keras import _network
+from make_cnn_keras import network
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     x = generator.random((images, 64, 64, 3), dtype=np.float32)
     y = generator.integers(0, 200, size=images)
-    model = _network("model4", 64, 200)
+    model = network("model4", 64, 200)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss, metrics=["accuracy"])
     model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0)

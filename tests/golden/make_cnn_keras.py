@@ -78,7 +78,8 @@ HIDDEN = {
 }
 
 
-def _network(name: str, size: int, classes: int):
+def network(name: str, size: int, classes: int):
+    """Build one of the five networks in Keras, logits out."""
     import keras
 
     layers = keras.layers
@@ -133,7 +134,7 @@ def main() -> None:
     for name in ("model1", "model2", "model3", "model4", "model5"):
         norm = name not in ("model1", "model2")
         for size in SIZES:
-            model = _network(name, size, CLASSES)
+            model = network(name, size, CLASSES)
             shapes = [tuple(w.shape) for w in model.get_weights()]
             model.set_weights(formula_weights(shapes, norm))
             images_BHWC = formula_images(size)
@@ -143,7 +144,7 @@ def main() -> None:
             golden["cases"].append(case)
             keras.backend.clear_session()
             print(name, size, case["parameters"], np.round(case["logits"][0], 3), flush=True)
-        wide = _network(name, 64, 200)
+        wide = network(name, 64, 200)
         golden["cases"].append({"model": name, "image_size": 64, "classes": 200, **_count(wide)})
     text = json.dumps(golden, separators=(",", ":"))
     for start in ('{"model"', '{"layer"'):
