@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from bakeoff import rng
-from bakeoff.data.augment import Mix, Moves, apply_mix, apply_moves, draw_mix, draw_moves
+from bakeoff.data.augment import (
+    Mix,
+    Moves,
+    _gathered,
+    _gathered_on_device,
+    _mixed,
+    _mixed_on_device,
+    apply_mix,
+    apply_moves,
+    draw_mix,
+    draw_moves,
+)
 from bakeoff.spec import Augmentation
 
 IMAGES = np.arange(10_000)
@@ -119,7 +130,26 @@ def test_an_image_of_a_single_row_can_be_moved():
     assert torch.equal(moved, images_BHWC[:, :, [1, 2, 3, 2]])
 
 
+def test_what_an_accelerator_runs_moves_like_the_cpu():
+    images_BHWC = _pictures(5, 6, 7)
+    chance = np.random.default_rng(0)
+    rows_BH, columns_BW = chance.integers(0, 6, size=(5, 6)), chance.integers(0, 7, size=(5, 7))
+    there = _gathered_on_device(
+        images_BHWC, torch.from_numpy(rows_BH)[:, :, None], torch.from_numpy(columns_BW)[:, None, :]
+    )
+    np.testing.assert_array_equal(_gathered(images_BHWC.numpy(), rows_BH, columns_BW), there.numpy())
+
+
 # Mixing
+
+
+@pytest.mark.parametrize("box", [None, (1, 2, 3, 7), (0, 0, 0, 0)])
+def test_what_an_accelerator_runs_mixes_like_the_cpu(box):
+    images_BHWC = _pictures(3)
+    mix = Mix(np.array([2, 0, 1]), 0.3, box)
+    here, there = _mixed(images_BHWC.numpy(), mix), _mixed_on_device(images_BHWC, mix).numpy()
+    assert here.dtype == there.dtype
+    np.testing.assert_allclose(here, there, rtol=1e-6)
 
 
 def test_mixup_blends_every_pixel_by_the_weight_of_the_label():

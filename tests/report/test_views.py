@@ -284,10 +284,14 @@ def test_a_study_without_any_run_says_what_is_missing(tmp_path: Path) -> None:
     only = [CandidateSketch(name="alone", skill=2.0)]
     task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
     missing = {("t", "alone", 0)}
-    view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0], missing=missing))
+    folder = make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0], missing=missing)
+    view = study_view(folder)
     assert view.missing == ("t: alone, seed 0",)
     assert view.tasks[0].figures == ()
+    assert view.tasks[0].words.startswith("3 classes; images of")
     assert view.verdicts[0].badge == "not finished"
+    next(folder.path.glob("tasks/*/task.json")).unlink()
+    assert study_view(folder).tasks[0].words == ""
 
 
 def test_many_candidates_fold_the_pairs_that_do_not_matter_most(tmp_path: Path) -> None:

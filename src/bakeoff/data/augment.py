@@ -4,6 +4,11 @@ Drawing takes a NumPy generator and gives plain arrays; applying is a pure funct
 images and those arrays, so that it can be tested without luck. Crops and flips move
 bytes (uint8 in, uint8 out); mixing blends and gives floats on the same 0..255 scale.
 
+On a CPU the pixels are moved and blended by NumPy. The batches are made in a thread of
+their own, and an operator of PyTorch called there would start a second set of OpenMP
+threads, which then wait actively on the cores that the step needs (docs/findings.md,
+2026-11-23).
+
 Shape letters: B images, H rows, W columns, C channels.
 """
 
@@ -101,10 +106,27 @@ def apply_moves(images_BHWC: Tensor, moves: Moves) -> Tensor:
     columns_BW = np.where(moves.mirror_B[:, None], columns_BW[:, ::-1], columns_BW)
     columns_BW = _reflected(columns_BW, width)
     device = images_BHWC.device
-    batch = torch.arange(len(images_BHWC), device=device)[:, None, None]
-    rows = torch.from_numpy(rows_BH).to(device, non_blocking=True)[:, :, None]
-    columns = torch.from_numpy(columns_BW).to(device, non_blocking=True)[:, None, :]
-    return images_BHWC[batch, rows, columns]
+    if device.type == "cpu":
+        return torch.from_numpy(_gathered(images_BHWC.numpy(), rows_BH, columns_BW))
+    rows_BH1 = torch.from_numpy(rows_BH).to(device, non_blocking=True)[:, :, None]
+    columns_B1W = torch.from_numpy(columns_BW).to(device, non_blocking=True)[:, None, :]
+    return _gathered_on_device(images_BHWC, rows_BH1, columns_B1W)
+
+
+def _gathered_on_device(images_BHWC: Tensor, rows_BH1: Tensor, columns_B1W: Tensor) -> Tensor:
+    """Take rows and columns of each image."""
+    image_B11 = torch.arange(len(images_BHWC), device=images_BHWC.device)[:, None, None]
+    return images_BHWC[image_B11, rows_BH1, columns_B1W]
+
+
+def _gathered(images_BHWC: np.ndarray, rows_BH: np.ndarray, columns_BW: np.ndarray) -> np.ndarray:
+    """Take rows and columns of each image, a pixel of all channels as one item."""
+    count, height, width, channels = images_BHWC.shape
+    row_BH = np.arange(count)[:, None] * height + rows_BH
+    position_BHW = row_BH[:, :, None] * width + columns_BW[:, None, :]
+    pixels = np.ascontiguousarray(images_BHWC).view(f"V{channels}").reshape(-1)
+    moved_BHWC: np.ndarray = pixels.take(position_BHW)[..., None].view(np.uint8)
+    return moved_BHWC
 
 
 def _reflected(position: np.ndarray, size: int) -> np.ndarray:
@@ -162,6 +184,28 @@ def apply_mix(images_BHWC: Tensor, mix: Mix) -> Tensor:
         Blended images as float32 on the scale of the bytes (0..255); images with a
         pasted box stay bytes.
     """
+    if images_BHWC.device.type == "cpu":
+        return torch.from_numpy(_mixed(images_BHWC.numpy(), mix))
+    return _mixed_on_device(images_BHWC, mix)
+
+
+def _mixed(images_BHWC: np.ndarray, mix: Mix) -> np.ndarray:
+    """Mix arrays."""
+    if mix.box is None:
+        mixed_BHWC = images_BHWC.astype(np.float32)
+        partners_BHWC = mixed_BHWC[mix.partner_B]
+        mixed_BHWC *= np.float32(mix.kept)
+        partners_BHWC *= np.float32(1 - mix.kept)
+        mixed_BHWC += partners_BHWC
+        return mixed_BHWC
+    top, left, bottom, right = mix.box
+    mixed_BHWC = images_BHWC.copy()
+    mixed_BHWC[:, top:bottom, left:right] = images_BHWC[mix.partner_B, top:bottom, left:right]
+    return mixed_BHWC
+
+
+def _mixed_on_device(images_BHWC: Tensor, mix: Mix) -> Tensor:
+    """Mix tensors."""
     partner_B = torch.from_numpy(mix.partner_B).to(images_BHWC.device)
     if mix.box is None:
         images = images_BHWC.float()

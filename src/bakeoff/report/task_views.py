@@ -29,7 +29,7 @@ def anchor(index: int) -> str:
 
 
 def task_words(task: TaskSummary) -> str:
-    """Say what the task is: images, classes, what guessing gives."""
+    """Say what the task is: images, classes, what guessing gives; nothing before its images are read."""
     parts = [plural(task.classes, "class", "classes") if task.classes else ""]
     if task.record:
         counts, size = task.record.counts, task.record.image_size
@@ -40,7 +40,8 @@ def task_words(task: TaskSummary) -> str:
         parts.append(f"{grouped(task.test_images)} test images")
     if task.guess is not None:
         parts.append(f"always answering the commonest class gives {percent(task.guess)}")
-    return "; ".join(filter(None, parts)) + "."
+    words = "; ".join(filter(None, parts))
+    return words and words + "."
 
 
 def verdict_view(task: TaskSummary, index: int) -> Verdict:
