@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bakeoff.cores import usable_cores
 from bakeoff.data.prepare import TaskData
 from bakeoff.spec import CandidateSpec, Recipe, TaskSpec
 from bakeoff.training.job import Job
-from bakeoff.training.machine import Machine, Precision, usable_cores
+from bakeoff.training.machine import Machine, Precision
 
 
 def random_task(images: int, side: int, classes: int, folder: Path) -> TaskData:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bakeoff.training.machine import Machine, describe_environment, usable_cores
+from bakeoff.cores import usable_cores
+from bakeoff.training.machine import Machine, describe_environment
 
 RESULTS = Path(__file__).with_name("results")
 

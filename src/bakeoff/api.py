@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +166,7 @@ def run(
         threads=threads, on_corrupt=on_corrupt, download=download, cache_dir=cache_dir,
         workers=workers, listener=listener,
     )  # fmt: skip
-    command = _command(study, data, on_corrupt)
+    command = _command(study, data, on_corrupt, out=out, device=device, threads=threads)
     result = StudyResult(run_study(**arguments, command=command).folder)
     if report:
         result.report()
@@ -230,7 +231,13 @@ def study_arguments(
 
 
 def _command(
-    study: str | Path | Mapping[str, Any] | StudySpec, data: Where, on_corrupt: str
+    study: str | Path | Mapping[str, Any] | StudySpec,
+    data: Where,
+    on_corrupt: str,
+    *,
+    out: str | Path | None,
+    device: str,
+    threads: int | None,
 ) -> dict[str, Any] | None:
     """Keep how a study was asked for, in the words of the command line; None when it had no file."""
     if not isinstance(study, str | Path):
@@ -239,7 +246,11 @@ def _command(
     flags = [word for place in places for word in ("--data", place)]
     if on_corrupt != "stop":
         flags += ["--on-corrupt", on_corrupt]
-    return {"study": str(study), "flags": flags}
+    if device != "auto":
+        flags += ["--device", device]
+    if threads is not None:
+        flags += ["--threads", str(threads)]
+    return {"study": str(study), "flags": flags, "out": None if out is None else str(out)}
 
 
 def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec, Path]:
@@ -265,10 +276,14 @@ def _locations(data: Where, spec: StudySpec) -> dict[str, Path]:
             raise ConfigError(
                 f"data: got a path, but the study has the sources {', '.join(sources)}; write NAME=PATH"
             )
-        return {sources[0]: Path(data).expanduser().absolute()}
+        return {sources[0]: _absolute(data)}
     for name in data:
         if name not in sources:
             raise ConfigError(
                 f"data: got '{name}', expected one of the study's sources: {', '.join(sources)}"
             )
-    return {name: Path(path).expanduser().absolute() for name, path in data.items()}
+    return {name: _absolute(path) for name, path in data.items()}
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path)).absolute()  # Path.expanduser raises for an unknown user

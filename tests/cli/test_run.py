@@ -137,6 +137,8 @@ def test_the_place_of_the_data_may_be_given_with_or_without_its_name(here: Path,
     _tiny(here)
     assert _run("--data", tiny_imagenet, "--out", "a") == 0
     assert _run("--data", f"tiny-imagenet={tiny_imagenet}", "--out", "b") == 0
+    odd = tiny_imagenet.rename(here / "run=3")
+    assert _run("--data", odd, "--out", "c") == 0
     first, second = (next(StudyFolder(here / name).records()) for name in "ab")
     assert first.identity == second.identity
 
@@ -155,6 +157,7 @@ def test_the_place_of_the_data_may_be_given_with_or_without_its_name(here: Path,
         (["--threads", "0"], "--threads: got 0, expected a whole number of at least 1"),
         (["--device", "gpu"], "--device: got 'gpu', expected auto, cpu, cuda or cuda:N"),
         (["--data", "digits="], "--data: got 'digits=', expected NAME=PATH"),
+        (["--data", "~nobody-of-this-name/x"], "--data digits: no file or folder"),
         (["--data", "digit=/tmp"], "data: got 'digit', expected one of the study's sources: digits"),
         (["--out", "net.py"], "--out: net.py: Not a directory; expected a new or a study's folder"),
     ],

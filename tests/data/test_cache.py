@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -14,6 +15,7 @@ from bakeoff.data import cache, workers
 from bakeoff.data.cache import Note, Wanted, decoded, fingerprint_of
 from bakeoff.data.locate import open_path
 from bakeoff.data.source import Item, Opening, silent
+from bakeoff.data.tree import FolderTree
 from bakeoff.errors import ResourceError
 
 
@@ -108,6 +110,24 @@ def test_unreadable_files_leave_no_gap(tmp_path: Path) -> None:
     for image_HWC, key in zip(images_NHWC, kept, strict=True):
         label, index = key.removesuffix(".png").split("/")
         assert np.array_equal(image_HWC, layouts.picture(layouts.CLASSES.index(label), int(index)))
+
+
+def test_a_file_that_could_not_be_read_for_a_while_is_read_when_it_can_be(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: FolderTree, key: str) -> bytes:
+        if key == "bee/1.png":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return whole(self, key)
+
+    whole = FolderTree.read
+    monkeypatch.setattr(FolderTree, "read", away)
+    _, note, _ = read(class_folders, tmp_path / "cache")
+    assert [entry["file"] for entry in note.unreadable] == ["bee/1.png"]
+    assert read(class_folders, tmp_path / "cache")[2]  # still away: no second pass over the others
+    monkeypatch.undo()
+    images_NHWC, note, cached = read(class_folders, tmp_path / "cache")
+    assert (note.unreadable, len(images_NHWC), cached) == ([], 36, False)
 
 
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(

@@ -37,6 +37,11 @@ def test_a_named_source_is_looked_for_in_the_promised_order(
     assert place("tiny-imagenet", opening, locations={"tiny-imagenet": given}) == str(given)
 
 
+def test_a_source_that_comes_with_a_package_is_not_read_from_a_path(tmp_path: Path, opening: Opening) -> None:
+    with pytest.raises(ConfigError, match=r"--data digits: got .*, but digits comes with a package"):
+        place("digits", opening, locations={"digits": tmp_path})
+
+
 def test_at_last_the_official_file_is_downloaded_into_the_data_folder(
     tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_a_class_with_one_image_is_named(tmp_path: Path) -> None:
     layouts.save(folder / "yak" / "0.png", layouts.picture(3, 0))
     with pytest.raises(DataError, match="class 'yak' has 1 image to train on, expected at least 3"):
         prepared(folder, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()  # refused before the images are decoded
 
 
 def test_validation_classes_that_are_not_trained_are_named(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_a_process_that_dies_is_said_in_one_line(class_folders: Path, tmp_path: 
         decode(Deadly(class_folders), keys, tmp_path / "rows", 2)
 
 
+def test_a_users_file_that_is_named_like_a_module_of_python_is_not_imported(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    keys = sorted(FolderTree(class_folders).stamps())
+    monkeypatch.setattr(workers, "WORTHWHILE", 0)
+    seen, _ = decode(FolderTree(class_folders), keys, tmp_path / "rows", 2)
+    assert len(seen) == len(keys)
+
+
 def test_a_script_without_a_guard_may_prepare_data(tmp_path: Path) -> None:
     # multiprocessing would import this script again in every worker, and fail.
     layouts.class_folders(tmp_path / "data")

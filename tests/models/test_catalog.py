@@ -172,6 +172,20 @@ def test_a_file_without_the_function_is_refused_before_it_runs(tmp_path):
         check_model("my_net.py:build", tmp_path)
 
 
+@pytest.mark.parametrize("importable", [True, False])
+def test_a_neighbour_of_a_users_file_is_refused_since_no_digest_covers_it(tmp_path, monkeypatch, importable):
+    (tmp_path / "my_blocks.py").write_text("width = 8\n")
+    (tmp_path / "my_net.py").write_text("from my_blocks import width\n" + GOOD)
+    if importable:  # as in a notebook, whose working folder is on the path
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.chdir(tmp_path)
+    refusal = "my_net.py imports 'my_blocks' from its folder, which a run's identity does not cover"
+    with pytest.raises(ConfigError, match=refusal):
+        check_model("my_net.py:build", tmp_path)
+    with pytest.raises(ConfigError, match=refusal):
+        build_model("my_net.py:build", classes=3, image_size=8, base_dir=tmp_path)
+
+
 def test_the_digest_of_ours_changes_with_the_name_and_with_the_version(tmp_path, monkeypatch):
     first, other = source_digest("model4", tmp_path), source_digest("model5", tmp_path)
     newer = replace(MODELS["model4"], version=MODELS["model4"].version + 1)

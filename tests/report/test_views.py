@@ -108,6 +108,27 @@ def test_the_study_is_run_again_as_the_user_typed_it(tmp_path: Path, command: An
     assert third.text == "bakeoff report studies/sketch"
 
 
+def test_the_study_is_run_again_where_the_user_put_it(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    command = {"study": "classic", "flags": ["--threads", "1"], "out": "my runs"}
+    first, second, third, fourth = study_view(with_lock(folder, command=command)).commands
+    assert first.text == "bakeoff run classic --threads 1 --out 'my runs'"
+    assert second.text == "bakeoff run classic --threads 1 --seed 0 --out studies/sketch-seed-0"
+    assert third.text == "bakeoff report 'my runs'"
+    assert fourth.text.startswith("tensorboard --logdir 'my runs'/runs")
+
+
+def test_a_note_on_the_published_figures_is_told(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    lock = folder.read_lock() or {}
+    told = {"accuracy": 0.5, "note": "validated on the test images"}
+    candidates = [
+        {**c, "published": told} if c["name"] == "model4" else c for c in lock["study"]["candidate"]
+    ]
+    folder.write_lock({**lock, "study": {**lock["study"], "candidate": candidates}})
+    assert "model4, as published: validated on the test images." in study_view(folder).tasks[0].notes
+
+
 @pytest.mark.parametrize(
     ("resumed", "said"),
     [

@@ -139,8 +139,13 @@ def test_images_that_changed_since_are_refused_and_nothing_is_written(tmp_path):
     )
     small_study.train(tmp_path, values)
     before = small_study.contents(tmp_path / "out")
-    layouts.class_folders(data, variant=1)
-    with pytest.raises(StudyError, match="the images of task 'animals' are not those of its earlier runs"):
+    (data / "bee" / "0.png").write_bytes((data / "bee" / "1.png").read_bytes())
+    (data / "ant" / "0.png").rename(data / "ant" / "new.png")
+    refusal = (
+        r"the images of task 'animals' are not those of its earlier runs \(fingerprint \w+, before \w+; "
+        r"1 new, such as ant/new\.png; 1 gone, such as ant/0\.png; 1 changed, such as bee/0\.png\)"
+    )
+    with pytest.raises(StudyError, match=refusal):
         small_study.train(tmp_path, values)
     assert small_study.contents(tmp_path / "out") | {".claim": ()} == before | {".claim": ()}
 

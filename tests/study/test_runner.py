@@ -1,17 +1,22 @@
 """A study at work: nothing is lost, nothing is repeated, and one candidate's fault is its own."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
+from collections import Counter
 
+import layouts
 import pytest
 import small_study
+import torch
 
 from bakeoff.errors import BusyError, StudyError
 from bakeoff.records import StudyFolder
 from bakeoff.study import Quiet, Selection, runner
 from bakeoff.training import machine
+from bakeoff.training import run as training_run
 from bakeoff.training.loop import Stopped
 
 CANDIDATES = small_study.study()["candidate"]
@@ -186,6 +191,49 @@ def test_a_failed_run_is_tried_again_and_a_finished_one_is_not(tmp_path):
     outcome = small_study.train(tmp_path, values, listener=ear)
     assert ear.started == ["digits / broken / seed 0"]
     assert outcome.trained == 1
+
+
+def test_a_run_that_failed_late_is_continued_and_not_begun_again(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("Tried to allocate 9 GiB")
+
+    values = small_study.study(candidate=PLAIN)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "read_test", full)
+        (record,) = small_study.train(tmp_path, values, checkpoint_seconds=0.0).records
+    assert record.status == "failed"
+    (record,) = small_study.train(tmp_path, values).records
+    assert (record.status, record.resumed) == ("finished", 1)
+
+
+def test_steps_that_are_given_up_are_told_beforehand(tmp_path):
+    class Told(Ear):
+        def on_plan(self, runs):
+            self.given_up = [run.given_up for run in runs]
+
+    values = small_study.study(candidate=PLAIN)
+    same = Told(stop_at=("plain", 3))
+    for _ in range(2):  # the second time there is a checkpoint, its own, behind that step
+        with pytest.raises(Stopped):
+            small_study.train(tmp_path, values, listener=same)
+        same.stop_at = ("plain", 5)
+    changed = small_study.study(candidate=PLAIN, recipe={"batch_size": 16})
+    small_study.train(tmp_path, changed, listener=(other := Told()))
+    assert (same.given_up, other.given_up) == ([0], [5])
+
+
+def test_every_image_that_was_read_is_listed_with_its_class_part_and_digest(tmp_path):
+    data = layouts.class_folders(tmp_path / "animals")
+    task = {"name": "animals", "data": str(data), "image_size": 8}
+    folder = small_study.train(tmp_path, small_study.study(task=[task], candidate=PLAIN)).folder
+    rows = folder.read_manifest("animals")
+    assert [row["file"] for row in rows] == sorted(str(p.relative_to(data)) for p in data.glob("*/*"))
+    for row in rows:
+        assert row["class"] == row["file"].partition("/")[0]
+        assert row["sha256"] == hashlib.sha256((data / row["file"]).read_bytes()).hexdigest()
+    record = folder.read_task("animals")
+    assert Counter(row["part"] for row in rows) == record.counts
+    assert [row["file"] for row in rows if row["part"] == "test"] == record.test_files
 
 
 def test_a_mended_file_is_trained_anew_and_other_files_are_not(tmp_path):

@@ -376,6 +376,24 @@ def test_a_failed_run_can_be_tried_again_in_its_folder(tmp_path):
     assert record.status == "finished"
 
 
+def test_a_run_whose_evaluation_failed_goes_on_from_its_last_step(monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("Tried to allocate 9 GiB")
+
+    _, whole = train(make_job(tmp_path), tmp_path / "whole")
+    folder = RunFolder(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "read_test", full)
+        record = train_run(make_job(tmp_path), folder, Ear(), checkpoint_seconds=0.0)
+    assert record.status == "failed"
+    folder.reopen()
+    assert (folder.read(), folder.traceback_path.exists()) == (None, False)
+    record = train_run(make_job(tmp_path), folder, again := Ear())
+    assert (record.status, record.resumed, again.steps) == ("finished", 1, [])
+    assert _equal(_weights(whole), _weights(folder))
+    assert not folder.checkpoint_path.exists()
+
+
 def test_a_resumed_run_has_each_epoch_once_in_its_events(tmp_path):
     job = make_job(tmp_path, epochs=3.0)
     for stop in (3, 6, 9):

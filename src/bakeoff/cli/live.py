@@ -219,6 +219,12 @@ class Screen:
         older = sum(run.older for run in runs)
         if older:
             self._say(f"{older} ended runs are of an older version of their network and are trained anew")
+        for run in runs:
+            if run.given_up:
+                self._say(
+                    f"{run.job.name}: begun with other settings or another version of its network; "
+                    f"its {run.given_up:,} steps are given up"
+                )
 
     def on_run_start(self, job: Job) -> None:
         """Mark a run as running, unless the study is to stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,7 +51,7 @@ def _data(values: list[str]) -> str | dict[str, str] | None:
     """Read ``--data``: one bare path, or any number of NAME=PATH."""
     if not values:
         return None
-    if len(values) == 1 and "=" not in values[0]:
+    if len(values) == 1 and ("=" not in values[0] or os.path.exists(os.path.expanduser(values[0]))):
         return values[0]
     found = {}
     for value in values:

@@ -113,7 +113,7 @@ def decoded(
     note = _read_note(note_file)
     if note is not None:
         images_NHWC = _open(cache_dir, note, wanted.size)
-        if images_NHWC is not None:
+        if images_NHWC is not None and not _healed(wanted, note, cache_dir, workers):
             return images_NHWC, note, True
     note = _fill(wanted, cache_dir, workers, progress)
     with disk_errors(note_file), _partial(note_file.parent) as partial:
@@ -144,6 +144,16 @@ def _open(cache_dir: Path, note: Note, size: int) -> NDArray[np.uint8] | None:
         return np.memmap(file, dtype=np.uint8, mode="r", shape=shape) if whole else None
     except OSError:
         return None
+
+
+def _healed(wanted: Wanted, note: Note, cache_dir: Path, workers: int) -> bool:
+    """Try again what could not be read: a share was away, a file was locked, Pillow has learned a format."""
+    lost = [entry["file"] for entry in note.unreadable]
+    if not lost:
+        return False
+    with disk_errors(cache_dir), _partial(cache_dir / "images") as rows_file:
+        job = Job(wanted.reader, wanted.size, wanted.fit, rows_file)
+        return any(not one.reason for one in decode_all(job, lost, workers, lambda count: None))
 
 
 def _fill(wanted: Wanted, cache_dir: Path, workers: int, progress: Progress) -> Note:

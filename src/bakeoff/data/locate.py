@@ -43,7 +43,7 @@ def open_source(data: str, locations: Mapping[str, Path], base_dir: Path, openin
     """
     given = locations.get(data)
     if given is not None:
-        given = _existing(Path(given).expanduser(), f"--data {data}")
+        given = _existing(Path(os.path.expanduser(given)), f"--data {data}")
     if data.startswith(PREFIX):
         return open_torchvision(data.removeprefix(PREFIX), given, opening)
     if data in SOURCES:
@@ -91,12 +91,16 @@ def variable_of(name: str) -> str:
 def _open_named(name: str, entry: SourceEntry, given: Path | None, opening: Opening) -> Listing:
     """Look for a named source where it may lie, the user's word first."""
     if not entry.names:
+        if given is not None:
+            raise ConfigError(
+                f"--data {name}: got {given}, but {name} comes with a package and is not read from a path"
+            )
         return entry.open(opening.data_dir, opening)
     if given is not None:
         return entry.open(given, opening)
     variable = variable_of(name)
     if os.environ.get(variable):
-        return entry.open(_existing(Path(os.environ[variable]).expanduser(), variable), opening)
+        return entry.open(_existing(Path(os.path.expanduser(os.environ[variable])), variable), opening)
     for candidate in entry.names:
         if (opening.data_dir / candidate).exists():
             return entry.open(opening.data_dir / candidate, opening)
@@ -125,7 +129,7 @@ def _existing(path: Path, setting: str) -> Path:
 
 def _path(data: str, base_dir: Path) -> Path:
     """Take a task's data for a path; a plain word that is none was meant as a name."""
-    path = base_dir / Path(data).expanduser()
+    path = base_dir / Path(os.path.expanduser(data))
     if path.exists():
         return path
     if any(mark in data for mark in "/\\.~"):

@@ -8,7 +8,6 @@ Shape letters: N images, H rows, W columns, C channels.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,10 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.cores import usable_cores
 from bakeoff.data.cache import Note, Wanted, decoded
 from bakeoff.data.classes import choose_classes
 from bakeoff.data.locate import open_source
-from bakeoff.data.source import Listing, Opening, Progress, silent
+from bakeoff.data.source import Item, Listing, Opening, Progress, silent
 from bakeoff.data.split import Indices, Parts, cut
 from bakeoff.errors import ConfigError, DataError
 from bakeoff.homes import cache_home, data_home
@@ -150,19 +150,27 @@ def prepare(
     opening = Opening(cache_dir, data_home(), download, progress or silent)
     listing = open_source(task.data, locations or {}, base_dir, opening)
     wanted = _wanted(task, listing)
-    images_NHWC, note, cached = decoded(wanted, cache_dir, workers or os.cpu_count() or 1, opening.progress)
+    _cut(task, wanted.items, wanted.labels, wanted.class_ids)  # before the long pass: it may be refused
+    images_NHWC, note, cached = decoded(wanted, cache_dir, workers or usable_cores(), opening.progress)
     if note.unreadable and on_corrupt == "stop":
         raise _corrupt(note.unreadable, listing.place)
     lost = {entry["file"] for entry in note.unreadable}
     items = [item for item in wanted.items if item.key not in lost]
     labels_N = np.array([label for item, label in zip(wanted.items, wanted.labels, strict=True)
                          if item.key not in lost], dtype=np.int64)  # fmt: skip
-    parts = cut(
-        labels_N, [item.split for item in items], wanted.class_ids,
-        test=task.test, validation=task.validation, seed=task.split_seed,
-    )  # fmt: skip
+    parts = _cut(task, items, labels_N, wanted.class_ids)
     keys = [item.key for item in items]
     return _task_data(images_NHWC, labels_N, keys, parts, wanted, listing, note, began, cached)
+
+
+def _cut(
+    task: TaskSpec, items: Sequence[Item], labels: Sequence[int] | NDArray[np.int64], class_ids: Sequence[str]
+) -> Parts:
+    """Split as the task says."""
+    return cut(
+        np.asarray(labels, dtype=np.int64), [item.split for item in items], class_ids,
+        test=task.test, validation=task.validation, seed=task.split_seed,
+    )  # fmt: skip
 
 
 def _wanted(task: TaskSpec, listing: Listing) -> Wanted:

@@ -176,7 +176,8 @@ def _close(child: subprocess.Popen[bytes]) -> None:
 def _child() -> subprocess.Popen[bytes]:
     """Start a worker that sees the same packages as this process."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    command = [sys.executable, "-c", "from bakeoff.data.workers import serve; serve()"]
+    # -P: otherwise a queue.py or types.py of the user's, in the working folder, would come first
+    command = [sys.executable, "-P", "-c", "from bakeoff.data.workers import serve; serve()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -152,10 +153,8 @@ def check_model(name_or_path: str, base_dir: Path) -> None:
         MODELS[name_or_path]
         return
     path, function = _user_file(name_or_path, base_dir)
-    try:
-        tree = ast.parse(_read(path), filename=str(path))
-    except (SyntaxError, ValueError) as error:
-        raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
+    tree = _parsed(_read(path), path, name_or_path)
+    _refuse_neighbours(tree, path)
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
@@ -177,6 +176,49 @@ def count_layers(model: nn.Module) -> dict[str, int]:
     return {kind: counts[kind] for kind in kinds}
 
 
+def _parsed(source: bytes, path: Path, name_or_path: str) -> ast.Module:
+    try:
+        return ast.parse(source, filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"model: {name_or_path} {_what_went_wrong(error, path)}") from error
+
+
+def _refuse_neighbours(tree: ast.Module, path: Path) -> None:
+    """Refuse to import from the file's own folder or the working folder: no digest covers what lies there.
+
+    A notebook has the working folder on its path, so such an import would work, and an
+    edited neighbour would leave yesterday's results in place.
+    """
+    here = {path.parent.resolve(), Path.cwd()}
+    for name in sorted(_imported(tree)):
+        if name not in sys.stdlib_module_names and _home(name, path.parent) in here:
+            raise ConfigError(
+                f"model: {path.name} imports '{name}' from its folder, "
+                "which a run's identity does not cover; expected one file, or an installed package"
+            )
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """List the modules that a file imports anywhere, by the first part of their names."""
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {module.partition(".")[0] for module in modules} - {""}
+
+
+def _home(name: str, folder: Path) -> Path | None:
+    """Find the folder that a module is imported from; one that cannot be may lie beside the file."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # a module without a specification, such as a notebook's own
+        return None
+    if spec is None:
+        beside = (folder / f"{name}.py").exists() or (folder / name).is_dir()
+        return folder.resolve() if beside else None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).resolve().parent
+    return Path(spec.origin).resolve().parent if spec.has_location and spec.origin else None
+
+
 def _user_file(name_or_path: str, base_dir: Path) -> tuple[Path, str]:
     """Split `my_net.py:build` into the file and the function's name."""
     file, _, function = name_or_path.rpartition(":")
@@ -184,7 +226,7 @@ def _user_file(name_or_path: str, base_dir: Path) -> tuple[Path, str]:
         raise ConfigError(
             f"model: got '{name_or_path}', expected a file and a function like 'my_net.py:build'"
         )
-    return base_dir / Path(file).expanduser(), function
+    return base_dir / Path(os.path.expanduser(file)), function
 
 
 def _read(path: Path) -> bytes:
@@ -203,6 +245,7 @@ def _run_file(path: Path, name_or_path: str) -> ModuleType:
     beside the file, and its folder is not importable, so the digest covers all of it.
     """
     source = _read(path)
+    _refuse_neighbours(_parsed(source, path, name_or_path), path)
     module = ModuleType(f"bakeoff_user_{hashlib.sha256(source).hexdigest()[:16]}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up

@@ -7,7 +7,7 @@ runs/<task>/<candidate>/seed-0/
     weights.safetensors the trained weights
     test_readings.json  when the test images were read; written before they are
     traceback.txt       of a failed run: the whole error
-    checkpoint.pt       only while the run is unfinished
+    checkpoint.pt       only while the run is unfinished, or has failed
     tensorboard/        events for TensorBoard
 """
 
@@ -199,9 +199,14 @@ class RunFolder:
         """Note that the test images are about to be read: when, why, how many."""
         write_json(self.test_readings_path, [*self.test_readings(), reading])
 
-    def clear_unfinished(self) -> None:
-        """Remove what only an unfinished run needs, and what a killed process was writing."""
-        self.checkpoint_path.unlink(missing_ok=True)
+    def clear_unfinished(self, *, checkpoint: bool = True) -> None:
+        """Remove what only an unfinished run needs, and what a killed process was writing.
+
+        Args:
+            checkpoint: Whether the checkpoint is no longer needed either.
+        """
+        if checkpoint:
+            self.checkpoint_path.unlink(missing_ok=True)
         for partial in self.path.glob(".*.partial"):
             partial.unlink(missing_ok=True)
 
@@ -210,6 +215,11 @@ class RunFolder:
         # The record first: killed in the middle of this, the run must not look finished.
         self.record_path.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def reopen(self) -> None:
+        """Take back the end of a run that failed; its checkpoint and its readings of the test images stay."""
+        self.record_path.unlink(missing_ok=True)
+        self.traceback_path.unlink(missing_ok=True)
 
 
 @cache

@@ -5,13 +5,18 @@ results.csv           a row per run
 results.json          the same with every metric
 report.html           the page
 tasks/<task>/task.json      classes, counts, the names of the test images
+tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows
 runs/<task>/<candidate>/seed-<k>/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -138,6 +143,40 @@ class StudyFolder:
         """
         path = self._task_path(name) / "task.json"
         return read_checked(path, "a task's record", _task_adapter())
+
+    def manifest_path(self, task: str) -> Path:
+        """Return where the list of a task's images lies."""
+        return self._task_path(task) / "manifest.csv.gz"
+
+    def write_manifest(self, task: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write the list of a task's images; equal lists give equal bytes."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        with writing(self.manifest_path(task)) as partial:
+            partial.write_bytes(gzip.compress(text.getvalue().encode("utf-8", "surrogateescape"), mtime=0))
+
+    def read_manifest(self, task: str) -> list[dict[str, str]]:
+        """Read back the list of a task's images.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            A row for each image; nothing when there is no list.
+
+        Raises:
+            StudyError: The file is there but is no such list.
+        """
+        path = self.manifest_path(task)
+        try:
+            text = gzip.decompress(path.read_bytes()).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return []
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise StudyError(f"{path} does not hold a list of images: {error}") from None
+        return list(csv.DictReader(io.StringIO(text)))
 
     def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
         """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""

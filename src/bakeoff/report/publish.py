@@ -5,6 +5,7 @@
     README.md                                the result tables, for whoever browses the folder
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
+    tasks/<task>/manifest.csv.gz             file, class and part of every image
     runs/.../record.json, predictions.npz    per-image predictions of the test images
 
 Paths of this machine are cut to their last part. `bakeoff report` on the published folder
@@ -30,6 +31,8 @@ from bakeoff.spec import StudySpec
 
 MOST_TEST_FILES = 2000  # names; Tiny ImageNet's 10,000 would be a third of the published folder
 LARGEST_BYTES = 3_000_000  # that a repository should take in for a study
+
+_LISTED = ("file", "class", "part")
 
 T = TypeVar("T")
 
@@ -122,11 +125,17 @@ def _refuse_other_folder(folder: StudyFolder, target: Path) -> None:
 def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     """Write everything into a folder that nobody sees yet."""
     to.path.mkdir(parents=True)
-    to.write_lock(without_paths(folder.read_lock() or {}))
+    lock = folder.read_lock() or {}
+    if lock.get("command"):  # where it was trained is nobody's business; where it lies now, everybody's
+        lock = {**lock, "command": {**lock["command"], "out": None}}
+    to.write_lock(without_paths(lock))
     for task in spec.tasks:
         record = folder.read_task(task.name)
         if record is not None:
             to.write_task(_lighter(record))
+            images = folder.read_manifest(task.name)
+            if images:  # without the digests, which no compression makes smaller
+                to.write_manifest(task.name, _LISTED, ([image[name] for name in _LISTED] for image in images))
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))

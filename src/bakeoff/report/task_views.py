@@ -74,10 +74,12 @@ def results_table(task: TaskSummary, table_number: int) -> Table:
 
 
 def notes(task: TaskSummary) -> tuple[str, ...]:
-    """List what a reader should look into, and each candidate's own note."""
+    """List what a reader should look into, and what is to be known of the published figures."""
     lines = []
     for row in task.candidates:
         lines += [f"{row.name}: {typeset(symptom.text)}." for symptom in row.symptoms]
+        if row.reported and row.reported.note:
+            lines.append(f"{row.name}, as published: {typeset(row.reported.note)}.")
     return tuple(lines)
 
 

@@ -191,11 +191,12 @@ def _asked_for(spec: StudySpec, lock: Mapping[str, Any]) -> str:
 
 
 def _commands(spec: StudySpec, lock: Mapping[str, Any]) -> tuple[Command, ...]:
-    folder = shlex.quote(f"studies/{spec.name}")
-    study = _asked_for(spec, lock)
+    study, out = _asked_for(spec, lock), (lock.get("command") or {}).get("out")
+    folder = shlex.quote(out if isinstance(out, str) else f"studies/{spec.name}")
+    again = f"bakeoff run {study}" + (f" --out {folder}" if isinstance(out, str) else "")
     one_seed = shlex.quote(f"studies/{spec.name}-seed-{spec.seeds[0]}")
     found = {
-        "Train it again, or continue it; runs that have ended are not repeated:": f"bakeoff run {study}",
+        "Train it again, or continue it; runs that have ended are not repeated:": again,
         "One seed only:": f"bakeoff run {study} --seed {spec.seeds[0]} --out {one_seed}",
         "This page and its tables again, from the records alone:": f"bakeoff report {folder}",
         "Every step of every run, while it trains or afterwards:": f"tensorboard --logdir {folder}/runs",

@@ -132,7 +132,8 @@ def write_lock(
             raise StudyError(
                 f"{folder.path}: the images of task '{name}' are not those of its earlier runs "
                 f"(fingerprint {task_data.fingerprint[:12]}, "
-                f"before {tasks[name]['data_fingerprint'][:12]}); use another --out"
+                f"before {tasks[name]['data_fingerprint'][:12]}{_changed(folder, name, task_data)}); "
+                "use another --out"
             )
         tasks[name] = digests
     folder.write_lock({
@@ -149,6 +150,21 @@ def write_lock(
         },
         "environment": old.get("environment") or describe_environment(resolved.machine),
     })  # fmt: skip
+
+
+def _changed(folder: StudyFolder, name: str, data: TaskData) -> str:
+    """Say how many images of a task are new, gone or changed since its earlier runs, and name one."""
+    before = {row["file"]: row.get("sha256", "") for row in folder.read_manifest(name)}
+    if not before:
+        return ""
+    now = dict(zip(data.keys, data.digests, strict=True))
+    kinds = {
+        "new": now.keys() - before.keys(),
+        "gone": before.keys() - now.keys(),
+        "changed": {file for file in now.keys() & before.keys() if before[file] not in ("", now[file])},
+    }
+    told = [f"{len(files)} {kind}, such as {min(files)}" for kind, files in kinds.items() if files]
+    return "".join(f"; {words}" for words in told)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

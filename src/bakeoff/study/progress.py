@@ -21,6 +21,7 @@ class PlannedRun:
     seconds: float | None  # of training, when the recipe gives it
     record: RunRecord | None
     older: bool  # a result of an older version of the network lies there, and will be replaced
+    given_up: int = 0  # steps of a checkpoint of another version or other settings, which will be replaced
 
 
 class StudyListener(Protocol):

@@ -26,6 +26,9 @@ from bakeoff.training.cost import training_multiplications
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
+from bakeoff.training.state import foreign_steps
+
+MANIFEST = ("file", "class", "part", "sha256")  # columns of the list of a task's images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ def run_study(
         resolved.machine.apply()
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
-            folder.write_task(_task_record(task, data[task.name]))
+            _write_task(folder, task, data[task.name])
         planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
         listener.on_plan(planned)
         records = list(_run_all(planned, folder, spec, listener, checkpoint_seconds))
@@ -164,7 +167,8 @@ def plan_study(
             record, older = _ended(_folder_of(folder, job), job)
             length = job.recipe.length
             seconds = length.amount if length.unit == "seconds" else None
-            planned.append(PlannedRun(job, weights[job.candidate.name], seconds, record, older))
+            given_up = foreign_steps(_folder_of(folder, job).checkpoint_path, job.identity)
+            planned.append(PlannedRun(job, weights[job.candidate.name], seconds, record, older, given_up))
     return planned
 
 
@@ -207,11 +211,10 @@ def _run_all(
 
 def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_seconds: float) -> RunRecord:
     old = run_folder.read()
-    if old is not None:  # failed before, or of a model file that has changed since
-        readings = run_folder.test_readings() if old.identity == job.identity else []
+    if old is not None and old.identity == job.identity:  # failed before
+        run_folder.reopen()
+    elif old is not None:  # of a model file that has changed since
         run_folder.discard()
-        for reading in readings:
-            run_folder.note_test_reading(reading)
     listener.on_run_start(job)
     try:
         return train_run(job, run_folder, _RunEar(job, listener), checkpoint_seconds=checkpoint_seconds)
@@ -261,6 +264,27 @@ def write_results(folder: StudyFolder, spec: StudySpec) -> None:
     """Write the tables of all runs that have ended so far."""
     rows = result_rows(folder, spec)
     folder.write_results(results_csv(rows), results_json(rows, spec))
+
+
+def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:
+    """Write what a task's images are, and the list of them unless it is there already."""
+    old, record = folder.read_task(task.name), _task_record(task, data)
+    folder.write_task(record)
+    same = old is not None and all(
+        getattr(old, name) == getattr(record, name) for name in ("data_fingerprint", "split_digest")
+    )
+    if not (same and folder.manifest_path(task.name).exists()):
+        folder.write_manifest(task.name, MANIFEST, manifest_rows(data))
+
+
+def manifest_rows(data: TaskData) -> Iterator[tuple[str, str, str, str]]:
+    """Yield for each image, in order: its file, its class, its part, the SHA-256 of its contents."""
+    parts = ["" for _ in data.keys]
+    for part in ("train", "validation", "test"):
+        for index in getattr(data, part):
+            parts[index] = part
+    for key, label, part, digest in zip(data.keys, data.labels_N, parts, data.digests, strict=True):
+        yield key, data.class_ids[label], part, digest
 
 
 def _task_record(task: TaskSpec, data: TaskData) -> TaskRecord:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from bakeoff.cores import usable_cores
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.training.allocator import keep_pages
 
@@ -67,13 +68,6 @@ def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine
     if kind == "auto":
         device = "cuda" if available else "cpu"
     return Machine(device, threads or usable_cores())
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def resolve_precision(asked: Asked, device: torch.device) -> tuple[Precision, str]:

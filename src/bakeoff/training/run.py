@@ -7,6 +7,7 @@ the study goes on.
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -112,7 +113,8 @@ def train_run(
     work.tick()
     record = work.account.record(job, status, reason, folder.test_readings())
     folder.write(record)
-    folder.clear_unfinished()
+    # What failed is tried again by the next command, and goes on from where it was.
+    folder.clear_unfinished(checkpoint=status != "failed")
     return record
 
 
@@ -271,7 +273,7 @@ def _in_users_code(error: BaseException, job: Job) -> bool:
     """Tell whether a user's model file was at work when an exception of the system rose."""
     if not isinstance(error, OSError) or not is_user_model(job.candidate.model):
         return False
-    file = str(job.base_dir / Path(job.candidate.model.rpartition(":")[0]).expanduser())
+    file = str(job.base_dir / Path(os.path.expanduser(job.candidate.model.rpartition(":")[0])))
     return any(frame.filename == file for frame in traceback.extract_tb(error.__traceback__))
 
 

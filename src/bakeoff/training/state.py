@@ -121,4 +121,21 @@ class TrainingState:
             setattr(self, name, saved["plain"][name])
 
 
+def foreign_steps(path: Path, identity: str) -> int:
+    """Count the steps of a checkpoint that belongs to another run than the one that finds it.
+
+    Args:
+        path: Of the checkpoint; its tensors are not read.
+        identity: Of the run that finds it.
+
+    Returns:
+        0 when there is none, when it is this run's own, or when it cannot be read.
+    """
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return 0 if saved["identity"] == identity else int(saved["plain"]["steps"])
+    except Exception:  # torch raises many kinds for a damaged file; `load` will say so when the run starts
+        return 0
+
+
 _PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history")
