@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.report.view import Cell, Table, Tone, numbers, row, words
-from bakeoff.report.words import MISSING, grouped, pixels, plain, plural
+from bakeoff.report.words import DIGITS, MISSING, grouped, pixels, plain, plural
 from bakeoff.spec import StudySpec
 from bakeoff.units import format_bytes, format_seconds
 
@@ -49,13 +49,18 @@ def data_table(tasks: Sequence[TaskRecord], number: int) -> Table:
             task.name, grouped(len(task.class_names)), pixels(task.image_size),
             *(grouped(task.counts[split]) if split in task.counts else MISSING for split in splits),
             Cell(text=grouped(len(task.excluded)), tone="warn" if task.excluded else ""),
-            Cell(text=task.source, sub=f"data {task.data_fingerprint}, split {task.split_digest}"),
+            Cell(text=task.source, sub=_digests(task)),
             *([Cell(text="; ".join(remarks[task.name]), tone="warn")] if any(remarks.values()) else []),
         )
         for task in tasks
     )  # fmt: skip
     caption = "Data: what every candidate of a task was given."
     return Table(number=number, caption=caption, columns=columns, rows=rows)
+
+
+def _digests(task: TaskRecord) -> str:
+    """Name a task's digests by their first digits; in full they would leave the table no room."""
+    return f"data {task.data_fingerprint[:DIGITS]}, split {task.split_digest[:DIGITS]}"
 
 
 def _data_remarks(details: Mapping[str, Any]) -> list[str]:

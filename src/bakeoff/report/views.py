@@ -15,11 +15,9 @@ from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.report import control_views, figures, network_views, pair_views, pictures, task_views
 from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
-from bakeoff.report.words import grouped, plain, plural
+from bakeoff.report.words import DIGITS, grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
 from bakeoff.units import format_seconds
-
-DIGITS = 16  # of a digest, shown
 
 
 class _Counter:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+DIGITS = 16  # of a digest, shown
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
