@@ -118,6 +118,24 @@ def test_the_study_is_run_again_where_the_user_put_it(tmp_path: Path) -> None:
     assert fourth.text.startswith("tensorboard --logdir 'my runs'/runs")
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "said"),
+    [
+        ({}, None),
+        ({"crop": 4}, "Training figures are of images as they were shifted and mirrored."),
+        ({"flip": "random", "cutmix": 1.0}, "Training figures are of images mixed from two"),
+    ],
+)
+def test_a_reader_is_told_why_training_looks_worse_than_validation(
+    tmp_path: Path, augmentation: dict[str, Any], said: str | None
+) -> None:
+    task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
+    only = [CandidateSketch(name="alone", skill=2.0, recipe={"augmentation": augmentation})]
+    view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0]))
+    caption = next(f.caption for f in view.tasks[0].figures if f.caption.startswith("Learning curves"))
+    assert (said in caption) if said else ("Training figures" not in caption)
+
+
 def test_a_note_on_the_published_figures_is_told(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", seeds=[0], examples=False)
     lock = folder.read_lock() or {}

@@ -85,11 +85,25 @@ def curves_figure(
     marks = [("line", "a seed of ours")] + [("dashed", "published")] * bool(published)
     caption = "Learning curves of all seeds"
     caption += f", with the published epochs of {listing(published)} laid over ours." if published else "."
+    caption += _training_words(records)
     return Figure(
         number=figure_number, caption=caption, panels=tuple(panels), marks=tuple(marks),
         legend=_legend(order, shown),
         table=_curve_table(points, order),
     )  # fmt: skip
+
+
+def _training_words(records: Sequence[RunRecord]) -> str:
+    """Warn a reader who would wonder why training looks worse than validation."""
+    given = [record.recipe.get("augmentation") or {} for record in records]
+    if any(changes.get("mixup") or changes.get("cutmix") for changes in given):
+        return (
+            " Training figures are of images mixed from two, which no network can get all right: "
+            "they lie below those of validation."
+        )
+    if any(changes.get("crop") or changes.get("flip", "none") != "none" for changes in given):
+        return " Training figures are of images as they were shifted and mirrored."
+    return ""
 
 
 def _legend(order: Sequence[str], shown: Set[str]) -> tuple[Legend, ...]:
