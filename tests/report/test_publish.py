@@ -69,6 +69,22 @@ def test_paths_of_this_machine_do_not_leave_it(study: StudyFolder, tmp_path: Pat
     assert command == {"study": "…/leaves.toml", "flags": ["--data", "leaves=…/photos"]}
 
 
+def test_a_publication_does_not_say_where_the_study_was_trained_but_lists_its_images(
+    study: StudyFolder, tmp_path: Path
+) -> None:
+    lock = study.read_lock() or {}
+    command = {"study": "leaves.toml", "flags": [], "out": "runs/mine"}
+    study.write_lock({**lock, "command": command})
+    task = study.spec().tasks[0].name
+    row = {"file": "a/1.png", "class": "a", "part": "test", "sha256": "0" * 64}
+    study.write_manifest(task, list(row), [list(row.values())])
+    public = publish(study, tmp_path / "public").path
+    assert "runs/mine" not in (public / "README.md").read_text(encoding="utf-8")
+    assert (StudyFolder(public).read_lock() or {})["command"] == {"study": "leaves.toml", "flags": []}
+    del row["sha256"]
+    assert StudyFolder(public).read_manifest(task) == [row]
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -126,8 +126,8 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     """Write everything into a folder that nobody sees yet."""
     to.path.mkdir(parents=True)
     lock = folder.read_lock() or {}
-    if lock.get("command"):  # where it was trained is nobody's business; where it lies now, everybody's
-        lock = {**lock, "command": {**lock["command"], "out": None}}
+    if lock.get("command"):  # where it was trained says nothing to those who read it elsewhere
+        lock = {**lock, "command": {k: v for k, v in lock["command"].items() if k != "out"}}
     to.write_lock(without_paths(lock))
     for task in spec.tasks:
         record = folder.read_task(task.name)
