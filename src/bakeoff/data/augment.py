@@ -5,9 +5,9 @@ images and those arrays, so that it can be tested without luck. Crops and flips 
 bytes (uint8 in, uint8 out); mixing blends and gives floats on the same 0..255 scale.
 
 On a CPU the pixels are moved and blended by NumPy. The batches are made in a thread of
-their own, and an operator of PyTorch called there would start a second set of OpenMP
-threads, which then wait actively on the cores that the step needs (docs/findings.md,
-2026-11-23).
+their own, where an operator of PyTorch that is large enough to run in parallel starts a
+second set of OpenMP threads; a step of training beside it was a tenth slower
+(docs/findings.md, 2026-11-23).
 
 Shape letters: B images, H rows, W columns, C channels.
 """

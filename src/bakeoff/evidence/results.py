@@ -59,6 +59,21 @@ def result_rows(folder: StudyFolder, spec: StudySpec | None = None) -> list[Row]
     return [_row(run, published[run.record.task, run.record.candidate]) for run in load_runs(folder, spec)]
 
 
+def write_results(folder: StudyFolder, spec: StudySpec) -> None:
+    """Write `results.csv` and `results.json` of all runs that have ended so far.
+
+    Args:
+        folder: A study, finished or not.
+        spec: Which runs.
+
+    Raises:
+        StudyError: A record contradicts its predictions, or a file cannot be read.
+        ResourceError: The folder cannot be written to.
+    """
+    rows = result_rows(folder, spec)
+    folder.write_results(results_csv(rows), results_json(rows, spec))
+
+
 def results_csv(rows: Sequence[Row]) -> str:
     """Write rows as CSV: a header, one line a run, Unix line ends, empty where there is no value."""
     out = io.StringIO()

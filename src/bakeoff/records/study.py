@@ -51,6 +51,8 @@ class TaskRecord:
     test_files: list[str] = field(default_factory=list)  # in the order of the test predictions
 
 
+MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
+
 _TABLES = {"study", "command", "tasks", "resolved", "environment"}  # of a lock
 
 

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from bakeoff.errors import ConfigError
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.view import Cell, StudyView, Table
 from bakeoff.report.views import study_view
 from bakeoff.report.write import draw_charts, write_report
@@ -31,8 +32,6 @@ from bakeoff.spec import StudySpec
 
 MOST_TEST_FILES = 2000  # names; Tiny ImageNet's 10,000 would be a third of the published folder
 LARGEST_BYTES = 3_000_000  # that a repository should take in for a study
-
-_LISTED = ("file", "class", "part")
 
 T = TypeVar("T")
 
@@ -135,7 +134,8 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
             to.write_task(_lighter(record))
             images = folder.read_manifest(task.name)
             if images:  # without the digests, which no compression makes smaller
-                to.write_manifest(task.name, _LISTED, ([image[name] for name in _LISTED] for image in images))
+                listed = [name for name in MANIFEST_COLUMNS if name != "sha256"]
+                to.write_manifest(task.name, listed, ([image[name] for name in listed] for image in images))
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))

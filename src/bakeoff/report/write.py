@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from bakeoff.errors import StudyError
-from bakeoff.evidence.results import result_rows, results_csv, results_json
+from bakeoff.evidence.results import write_results
 from bakeoff.evidence.runs import load_runs
 from bakeoff.evidence.summary import summarise_study
 from bakeoff.records import StudyFolder
@@ -35,24 +35,10 @@ def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
         StudyError: The folder holds no study, or its records contradict each other.
         ResourceError: The folder cannot be written to.
     """
-    write_results(folder)
+    write_results(folder, folder.spec())
     write_text(folder.report_path, render_page(study_view(folder, images=images)))
     path: Path = folder.report_path
     return path
-
-
-def write_results(folder: StudyFolder) -> None:
-    """Write the tables `results.csv` and `results.json`.
-
-    Args:
-        folder: A study, finished or not.
-
-    Raises:
-        StudyError: The folder holds no study, or its records contradict each other.
-    """
-    spec = folder.spec()
-    rows = result_rows(folder, spec)
-    folder.write_results(results_csv(rows), results_json(rows, spec))
 
 
 def write_charts(folder: StudyFolder, target: Path) -> list[Path]:

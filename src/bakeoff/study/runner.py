@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from bakeoff.data.prepare import TaskData, prepare
 from bakeoff.errors import StudyError
-from bakeoff.evidence.results import result_rows, results_csv, results_json
+from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
+from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.examples import keep_examples
 from bakeoff.study.lock import open_lock, write_lock
@@ -27,8 +28,6 @@ from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
 from bakeoff.training.state import foreign_steps
-
-MANIFEST = ("file", "class", "part", "sha256")  # columns of the list of a task's images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,12 +259,6 @@ def _listening() -> Iterator[None]:
         ) from error
 
 
-def write_results(folder: StudyFolder, spec: StudySpec) -> None:
-    """Write the tables of all runs that have ended so far."""
-    rows = result_rows(folder, spec)
-    folder.write_results(results_csv(rows), results_json(rows, spec))
-
-
 def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:
     """Write what a task's images are, and the list of them unless it is there already."""
     old, record = folder.read_task(task.name), _task_record(task, data)
@@ -274,7 +267,7 @@ def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:
         getattr(old, name) == getattr(record, name) for name in ("data_fingerprint", "split_digest")
     )
     if not (same and folder.manifest_path(task.name).exists()):
-        folder.write_manifest(task.name, MANIFEST, manifest_rows(data))
+        folder.write_manifest(task.name, MANIFEST_COLUMNS, manifest_rows(data))
 
 
 def manifest_rows(data: TaskData) -> Iterator[tuple[str, str, str, str]]:
