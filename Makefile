@@ -34,7 +34,7 @@ format: .venv/.check  ## put the code into its form
 
 bench: .venv/.installed .venv-keras/.installed  ## the claims of benchmarks/README.md, measured again
 	$(BIN)/python -m benchmarks.training --peer .venv-keras/bin/python
-	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.pipeline --turns 8
 	$(BIN)/python -m benchmarks.startup
 
 clean:  ## remove the environments; studies stay

@@ -122,7 +122,9 @@ def test_the_study_is_run_again_where_the_user_put_it(tmp_path: Path) -> None:
     ("augmentation", "said"),
     [
         ({}, None),
-        ({"crop": 4}, "Training figures are of images as they were shifted and mirrored."),
+        ({"crop": 4}, "Training figures are of images as they were shifted."),
+        ({"flip": "random"}, "Training figures are of images as they were mirrored."),
+        ({"crop": 4, "flip": "random"}, "Training figures are of images as they were shifted and mirrored."),
         ({"flip": "random", "cutmix": 1.0}, "Training figures are of images mixed from two"),
     ],
 )
@@ -134,6 +136,17 @@ def test_a_reader_is_told_why_training_looks_worse_than_validation(
     view = study_view(make_study(tmp_path / "s", tasks=task, candidates=only, seeds=[0]))
     caption = next(f.caption for f in view.tasks[0].figures if f.caption.startswith("Learning curves"))
     assert (said in caption) if said else ("Training figures" not in caption)
+
+
+def test_a_reader_is_told_when_only_some_candidates_saw_changed_images(tmp_path: Path) -> None:
+    task = [TaskSketch(name="t", classes=3, test_images=60, validation_images=30)]
+    two = [
+        CandidateSketch(name="plain", skill=2.0),
+        CandidateSketch(name="flipped", skill=2.0, recipe={"augmentation": {"flip": "random"}}),
+    ]
+    view = study_view(make_study(tmp_path / "s", tasks=task, candidates=two, seeds=[0]))
+    caption = next(f.caption for f in view.tasks[0].figures if f.caption.startswith("Learning curves"))
+    assert "Training figures of some candidates are of images as they were mirrored." in caption
 
 
 def test_a_note_on_the_published_figures_is_told(tmp_path: Path) -> None:

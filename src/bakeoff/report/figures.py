@@ -96,14 +96,23 @@ def curves_figure(
 def _training_words(records: Sequence[RunRecord]) -> str:
     """Warn a reader who would wonder why training looks worse than validation."""
     given = [record.recipe.get("augmentation") or {} for record in records]
-    if any(changes.get("mixup") or changes.get("cutmix") for changes in given):
+    mixed = [bool(changes.get("mixup") or changes.get("cutmix")) for changes in given]
+    moved = [bool(changes.get("crop")) or changes.get("flip", "none") != "none" for changes in given]
+    if any(mixed):
         return (
-            " Training figures are of images mixed from two, which no network can get all right: "
-            "they lie below those of validation."
+            f" Training figures{_of_some(mixed)} are of images mixed from two, which no network can get all "
+            "right: accuracy reads lower and loss higher than on whole images."
         )
-    if any(changes.get("crop") or changes.get("flip", "none") != "none" for changes in given):
-        return " Training figures are of images as they were shifted and mirrored."
+    if any(moved):
+        crop = any(changes.get("crop") for changes in given)
+        flip = any(changes.get("flip", "none") != "none" for changes in given)
+        how = " and ".join(word for word, done in (("shifted", crop), ("mirrored", flip)) if done)
+        return f" Training figures{_of_some(moved)} are of images as they were {how}."
     return ""
+
+
+def _of_some(given: Sequence[bool]) -> str:
+    return "" if all(given) else " of some candidates"
 
 
 def _legend(order: Sequence[str], shown: Set[str]) -> tuple[Legend, ...]:
