@@ -47,6 +47,7 @@ def job(model: str, data: TaskData, side: int, batch_size: int, precision: Preci
     return Job(
         identity="benchmark",
         model_digest=model,
+        architecture=model,
         study="benchmark",
         task=TaskSpec(name="random", data="random", image_size=side),
         candidate=CandidateSpec(name=model, model=model),

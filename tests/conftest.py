@@ -15,7 +15,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
+for folder in ("fixtures", "golden"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 import layouts  # noqa: E402  # found through the line above
 import pytest  # noqa: E402  # after the threads are set

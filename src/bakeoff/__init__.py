@@ -13,17 +13,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, estimate, open_study, run
+    from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
     from bakeoff.errors import BakeoffError
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "open_study", "run"]
+__all__ = ["BakeoffError", "StudyResult", "estimate", "open_study", "pick", "run", "train"]
 
 _HOMES = {
     "BakeoffError": "errors",
     "StudyResult": "api",
     "estimate": "api",
     "open_study": "api",
+    "pick": "api",
     "run": "api",
+    "train": "api",
 }
 
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bakeoff.errors import ConfigError, DataError, UnknownNameError, nearest
+from bakeoff.errors import ConfigError, DataError, StudyError, UnknownNameError, nearest
 from bakeoff.evidence.results import result_rows
 from bakeoff.records import RunRecord, StudyFolder
+from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec, load_study, study_from_dict
+from bakeoff.spec.write import to_toml
 
 if TYPE_CHECKING:
     from bakeoff.study import Estimate, StudyListener
+    from bakeoff.study.single import Wish
 
 Where = str | Path | Mapping[str, str | Path] | None
 
@@ -171,6 +174,286 @@ def run(
     if report:
         result.report()
     return result
+
+
+def train(
+    model: str,
+    data: str | Path,
+    *,
+    probe: bool = False,
+    classes: int | None = None,
+    seeds: int = 1,
+    image_size: int | None = None,
+    input_size: int | None = None,
+    candidate: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_corrupt: Literal["stop", "exclude"] = "stop",
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    listener: StudyListener | None = None,
+    report: bool = True,
+) -> StudyResult:
+    """Train one model on one dataset: a study of one candidate, whose file is left in its folder.
+
+    Args:
+        model: One of ours, ``my_net.py:build``, or ``timm:NAME`` with the weights it was published with.
+        data: A source's name, or a folder, an archive or a CSV file.
+        probe: Train the last layer alone, by logistic regression on frozen features.
+        classes: The first so many classes, in sorted order; None is all.
+        seeds: How many runs.
+        image_size: Pixels that images are stored in; None follows from their own size.
+        input_size: Pixels that the network takes; None follows from the images, and for a pretrained
+            network from its measured speed.
+        candidate: Keys of a candidate, such as ``head``, ``train``, ``views`` or ``weights``.
+        recipe: Keys of a recipe; what is not given is chosen by the number of images.
+        out: The study's folder; None is ``studies/<name>``.
+        device: As for `run`.
+        threads: As for `run`.
+        on_corrupt: As for `run`.
+        download: As for `run`.
+        cache_dir: As for `run`.
+        workers: As for `run`.
+        listener: As for `run`; hears in `on_remark` what was decided.
+        report: As for `run`.
+
+    Returns:
+        The study's results.
+
+    Raises:
+        BakeoffError: A setting, a file, the images or the folder are not usable.
+    """
+    plan = plan_training(
+        model, data, probe=probe, classes=classes, seeds=seeds, image_size=image_size, input_size=input_size,
+        candidate=candidate, recipe=recipe, out=out, device=device, threads=threads, download=download,
+        cache_dir=cache_dir,
+    )  # fmt: skip
+    return _carry_out(
+        plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
+        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What `train` will do: a study's file, where it goes, and what was decided in it."""
+
+    folder: Path
+    spec: StudySpec
+    text: str  # of its file
+    said: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """The study's file."""
+        return self.folder / STUDY_FILE
+
+    def write(self) -> None:
+        """Write the file, unless one is there that says the same but for seeds.
+
+        Raises:
+            StudyError: It says something else: somebody has written it.
+        """
+        from bakeoff.records.atomic import write_text
+
+        if self.file.exists():
+            there = load_study(self.file)[0]
+            if there == self.spec:
+                return
+            if there.model_copy(update={"seeds": self.spec.seeds}) != self.spec:
+                raise StudyError(
+                    f"{self.file} was changed by hand: run it with 'bakeoff run {self.file} "
+                    f"--out {self.folder}', or use another --out"
+                )
+        write_text(self.file, self.text)
+
+
+def plan_training(
+    model: str,
+    data: str | Path,
+    *,
+    probe: bool = False,
+    classes: int | None = None,
+    seeds: int = 1,
+    image_size: int | None = None,
+    input_size: int | None = None,
+    candidate: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+) -> TrainingPlan:
+    """Decide what `train` with the same arguments would do; nothing is written."""
+    from bakeoff.data.survey import survey
+    from bakeoff.spec import TaskSpec
+    from bakeoff.study.single import Wish, decide, study_name
+    from bakeoff.training.machine import resolve_machine
+
+    wish = Wish(
+        model=_model_place(model), data=_data_place(data), probe=probe, classes=classes, seeds=seeds,
+        image_size=image_size, input_size=input_size, candidate=candidate or {}, recipe=recipe or {},
+    )  # fmt: skip
+    folder = Path(out) if out is not None else Path("studies") / study_name(wish)
+    wish = _as_before(wish, folder)
+    machine = resolve_machine(device, threads)
+    machine.apply()
+    found = survey(
+        TaskSpec(name="data", data=wish.data, classes=classes), base_dir=Path.cwd(),
+        cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None, download=download,
+    )  # fmt: skip
+    decision = decide(wish, found, machine)
+    spec = study_from_dict(decision.values, "bakeoff train")
+    comment = ["Written by bakeoff train; a study like any other: add candidates, and run it again."]
+    return TrainingPlan(folder, spec, to_toml(decision.values, comment), decision.said)
+
+
+def pick(
+    data: str | Path,
+    budget: str = "30m",
+    *,
+    seeds: int = 1,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_corrupt: Literal["stop", "exclude"] = "stop",
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    listener: StudyListener | None = None,
+    report: bool = True,
+) -> StudyResult:
+    """Answer which classifier to use for these images, within a time: `bakeoff run pick`.
+
+    Args:
+        data: A source's name, or a folder, an archive or a CSV file.
+        budget: Time for all of it, such as ``30m``.
+        seeds: Runs of each candidate, which share the time.
+        out: The study's folder; None is ``studies/pick-<data>``.
+        device: As for `run`.
+        threads: As for `run`.
+        on_corrupt: As for `run`.
+        download: As for `run`.
+        cache_dir: As for `run`.
+        workers: As for `run`.
+        listener: As for `run`; hears in `on_remark` what was decided.
+        report: As for `run`.
+
+    Returns:
+        The study's results.
+
+    Raises:
+        BakeoffError: A setting, a file, the images or the folder are not usable.
+    """
+    plan = plan_pick(
+        data,
+        budget,
+        seeds=seeds,
+        out=out,
+        device=device,
+        threads=threads,
+        download=download,
+        cache_dir=cache_dir,
+    )
+    return _carry_out(
+        plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
+        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+    )  # fmt: skip
+
+
+def plan_pick(
+    data: str | Path,
+    budget: str = "30m",
+    *,
+    seeds: int = 1,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+) -> TrainingPlan:
+    """Decide what `pick` with the same arguments would do; nothing is written."""
+    from bakeoff.data.survey import survey
+    from bakeoff.spec import TaskSpec
+    from bakeoff.study.pick import CANDIDATES, decide_pick, run_time
+    from bakeoff.study.single import short_name
+    from bakeoff.training.machine import resolve_machine
+    from bakeoff.units import parse_length
+
+    length = parse_length(budget)
+    if length.unit != "seconds":
+        raise ConfigError(f"--budget: got '{budget}', expected a time such as '30m'")
+    place = _data_place(data)
+    folder = Path(out) if out is not None else Path("studies") / f"pick-{short_name(place)}"
+    machine = resolve_machine(device, threads)
+    machine.apply()
+    before = StudyFolder(folder)
+    spec = before.spec() if before.read_lock() is not None else None
+    if spec is not None and spec.tasks[0].data == place:  # sizes were chosen by the machine's speed of then
+        if (spec.recipe.time, len(spec.seeds)) != (parse_length(run_time(length.amount, seeds)), seeds):
+            raise ConfigError(
+                f"--budget, --seeds: {folder} was begun with {spec.recipe.time} for each of its "
+                f"{len(spec.seeds)} times {CANDIDATES} runs, now {run_time(length.amount, seeds)} for "
+                f"{seeds} times {CANDIDATES}; use another --out"
+            )
+        return TrainingPlan(folder, spec, to_toml(spec.as_dict()), ())
+    found = survey(
+        TaskSpec(name="data", data=place), base_dir=Path.cwd(),
+        cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None, download=download,
+    )  # fmt: skip
+    decision = decide_pick(place, length.amount, found, machine, seeds=seeds)
+    spec = study_from_dict(decision.values, "bakeoff run pick")
+    comment = ["Written by bakeoff run pick; a study like any other: add candidates, and run it again."]
+    return TrainingPlan(folder, spec, to_toml(decision.values, comment), decision.said)
+
+
+def _carry_out(plan: TrainingPlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:
+    """Say what was decided, leave the study's file in its folder, and run it."""
+    from bakeoff.study.lock import open_lock
+
+    if listener is not None:
+        for line in plan.said:
+            listener.on_remark(line)
+    open_lock(StudyFolder(plan.folder), plan.spec, device=options["device"], threads=options["threads"])
+    plan.write()
+    return run(plan.file, out=plan.folder, listener=listener, **options)
+
+
+def _as_before(wish: Wish, folder: Path) -> Wish:
+    """Keep the sizes of a study that was begun: the machine's speed, measured again, may say others."""
+    before = StudyFolder(folder)
+    if before.read_lock() is None:
+        return wish
+    spec = before.spec()
+    return replace(
+        wish,
+        image_size=wish.image_size or spec.tasks[0].image_size,
+        input_size=wish.input_size or spec.candidates[0].input_size or spec.tasks[0].image_size,
+    )
+
+
+def _data_place(data: str | Path) -> str:
+    """Make a path absolute, as the study's file lies elsewhere; the name of a source stays."""
+    from bakeoff.data.catalog import SOURCES
+
+    text = str(data)
+    if text in SOURCES or text.startswith("torchvision:"):
+        return text
+    return str(_absolute(text))
+
+
+def _model_place(model: str) -> str:
+    """Likewise for a user's own network."""
+    from bakeoff.models.catalog import is_user_model
+
+    if not is_user_model(model):
+        return model
+    file, suffix, function = model.partition(".py")
+    return f"{_absolute(file)}{suffix}{function}"
 
 
 def estimate(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any) -> Estimate:

@@ -115,3 +115,32 @@ def test_nonsense_is_refused_before_anything_is_built(arguments):
 def test_importing_the_verb_does_not_import_torch():
     code = "import sys, bakeoff.cli.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pattern_of_timm_lists_its_networks_with_where_their_weights_are(capsys, monkeypatch):
+    from bakeoff.models import pretrained
+
+    monkeypatch.setattr(
+        pretrained, "_packaged", lambda name: "here" if name == "tf_efficientnet_lite0" else None
+    )
+    monkeypatch.setenv("COLUMNS", "200")
+    models("timm:tf_efficientnet_lite[01]", classes=10)
+    lines = capsys.readouterr().out.splitlines()
+    (first,) = (line for line in lines if "tf_efficientnet_lite0" in line)
+    (second,) = (line for line in lines if "tf_efficientnet_lite1" in line)
+    assert "package" in first
+    assert "on the hub" in second
+    assert "in1k" in first
+    assert "224" in first
+    assert "240" in second
+    assert "apache-2.0" in first
+
+
+def test_a_name_of_timm_shows_that_network_layer_by_layer(capsys):
+    models("timm:test_resnet", classes=10, image_size=32)
+    assert "layer1.0.conv1" in capsys.readouterr().out
+
+
+def test_an_unknown_name_of_timm_is_refused_with_the_nearest(capsys):
+    with pytest.raises(UnknownNameError, match="resnet18"):
+        models("timm:resnet81")

@@ -43,7 +43,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_the_study_in_the_readme_is_accepted() -> None:
     (text,) = blocks(ROOT / "README.md", "toml")
     spec = study_from_dict(tomllib.loads(text), "README.md")
-    assert [c.name for c in spec.candidates] == ["small", "deep", "mine"]
+    assert [c.name for c in spec.candidates] == ["small", "deep", "mine", "tuned", "probe"]
 
 
 def test_the_python_in_the_readme_uses_names_that_exist() -> None:

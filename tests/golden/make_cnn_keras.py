@@ -5,7 +5,7 @@ Run it with a Python that has Keras 3 and TensorFlow; the tests need neither:
     python -m venv keras-venv && keras-venv/bin/pip install keras tensorflow-cpu numpy
     keras-venv/bin/python tests/golden/make_cnn_keras.py
 
-Weights and images come from a formula that the tests evaluate again, so none are
+Weights and images come from `golden_formula.py`, which the tests evaluate again, so none are
 stored. The networks are written out here a second time, from the study's table, and
 not taken from the package: a golden value must come from elsewhere.
 """
@@ -16,49 +16,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+from golden_formula import formula, formula_images, formula_weights
 
 GOLDEN = Path(__file__).with_name("cnn_keras.json")
 SIZES = (32, 64, 65)
 CLASSES = 5
-IMAGES = 4
 LAYER_WINDOWS = ((2, 2), (3, 1), (3, 2), (11, 4), (4, 1), (1, 2))  # kernel, stride
-
-
-def formula(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Fill an array with numbers in [-1, 1) by integer arithmetic alone (splitmix64)."""
-    values = np.arange(int(np.prod(shape)), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        values = (values + np.uint64(1_000_003 * (seed + 1))) * np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    values = (values ^ (values >> np.uint64(31))) >> np.uint64(40)
-    return (values.astype(np.float64) / 2**23 - 1).reshape(shape).astype(np.float32)
-
-
-def formula_weights(shapes: list[tuple[int, ...]], norm: bool) -> list[np.ndarray]:
-    """Make weights in Keras's order and axes; no statistic of batch normalisation is trivial.
-
-    Args:
-        shapes: As Keras stores them: kernel, bias, then gamma, beta, mean, variance when `norm`.
-        norm: Whether batch normalisation follows every layer but the last.
-    """
-    weights = []
-    for index, shape in enumerate(shapes):
-        values = formula(index, shape)
-        part = index % 6 if norm else index % 2
-        if part == 0:  # kernel: keeps the size of activations through relu
-            values = values * np.float32(np.sqrt(6 / np.prod(shape[:-1])))
-        elif part in (2, 5):  # gamma, variance
-            values = 1 + values / 2
-        else:  # bias, beta, mean
-            values = values / 4
-        weights.append(values.astype(np.float32))
-    return weights
-
-
-def formula_images(size: int) -> np.ndarray:
-    """Make images_BHWC in [0, 1)."""
-    return (formula(10_000 + size, (IMAGES, size, size, 3)) + 1) / 2
 
 
 POOL = (0, 0)  # beside (filters, stride) of a convolution

@@ -1,11 +1,9 @@
-"""What Keras computed, and the formula of its weights and images; see tests/golden/make_cnn_keras.py."""
+"""What Keras computed; see tests/golden."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,17 +11,18 @@ import pytest
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.fixture(scope="session")
-def keras() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_cnn_keras", GOLDEN / "make_cnn_keras.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _read(name: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+    return values
 
 
 @pytest.fixture(scope="session")
 def golden() -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((GOLDEN / "cnn_keras.json").read_text(encoding="utf-8"))
-    return values
+    """What came out, for the five CNNs."""
+    return _read("cnn_keras.json")
+
+
+@pytest.fixture(scope="session")
+def golden_networks() -> dict[str, Any]:
+    """What came out, for the larger networks of the study."""
+    return _read("networks_keras.json")

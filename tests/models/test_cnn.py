@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from golden_formula import formula_images, formula_weights
 
 from bakeoff.models.catalog import build_model, count_layers
 from bakeoff.models.cnn import PLANS
@@ -29,12 +30,12 @@ def _case(golden, name, size, classes=5):
     return next(case for case in golden["cases"] if case | wanted == case)
 
 
-def _with_keras_weights(keras, golden, name, size, tmp_path):
+def _with_keras_weights(golden, name, size, tmp_path):
     case = _case(golden, name, size)
     shapes = [tuple(shape) for shape in case["shapes"]]
     model = _build(name, size, case["classes"], tmp_path)
-    load_keras_weights(model, keras.formula_weights(shapes, PLANS[name].norm))
-    images_BCHW = torch.from_numpy(keras.formula_images(size)).permute(0, 3, 1, 2).contiguous()
+    load_keras_weights(model, formula_weights(shapes, PLANS[name].norm))
+    images_BCHW = torch.from_numpy(formula_images(size)).permute(0, 3, 1, 2).contiguous()
     return model, images_BCHW, case
 
 
@@ -75,8 +76,8 @@ def test_parameters_are_as_many_as_in_keras(name, size, classes, golden, tmp_pat
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", TABLE)
-def test_with_keras_weights_it_computes_what_keras_computes(name, size, keras, golden, tmp_path):
-    model, images_BCHW, case = _with_keras_weights(keras, golden, name, size, tmp_path)
+def test_with_keras_weights_it_computes_what_keras_computes(name, size, golden, tmp_path):
+    model, images_BCHW, case = _with_keras_weights(golden, name, size, tmp_path)
     with torch.no_grad():
         logits_BK = model.eval()(images_BCHW).numpy()
     assert np.ptp(case["logits"], axis=0).min() > 0.02  # the images are told apart at all
@@ -84,15 +85,15 @@ def test_with_keras_weights_it_computes_what_keras_computes(name, size, keras, g
 
 
 @pytest.mark.parametrize("name", ["model3", "model4", "model5"])
-def test_in_training_it_normalises_as_keras_does(name, keras, golden, tmp_path):
-    model, images_BCHW, case = _with_keras_weights(keras, golden, name, 32, tmp_path)
+def test_in_training_it_normalises_as_keras_does(name, golden, tmp_path):
+    model, images_BCHW, case = _with_keras_weights(golden, name, 32, tmp_path)
     with torch.no_grad():
         logits_BK = model.train()(images_BCHW).numpy()
     np.testing.assert_allclose(logits_BK, case["training_logits"], atol=5e-3, rtol=1e-3)
 
 
-def test_channels_last_and_bfloat16_change_the_outputs_by_rounding_only(keras, golden, tmp_path):
-    model, images_BCHW, case = _with_keras_weights(keras, golden, "model4", 64, tmp_path)
+def test_channels_last_and_bfloat16_change_the_outputs_by_rounding_only(golden, tmp_path):
+    model, images_BCHW, case = _with_keras_weights(golden, "model4", 64, tmp_path)
     model = model.eval().to(memory_format=torch.channels_last)
     images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from golden_formula import formula
+from make_cnn_keras import LAYER_WINDOWS
 from torch import nn
 from torch.nn import functional
 
@@ -24,15 +26,15 @@ def _run(layer, images_BHWC):
         return layer(images_BCHW).permute(0, 2, 3, 1).numpy()
 
 
-def test_windows_of_every_size_lie_where_keras_puts_them(keras, golden):
-    images_BHWC = keras.formula(77, (1, 9, 14, 3))
-    assert len(golden["layers"]) == 2 * len(keras.LAYER_WINDOWS)
+def test_windows_of_every_size_lie_where_keras_puts_them(golden):
+    images_BHWC = formula(77, (1, 9, 14, 3))
+    assert len(golden["layers"]) == 2 * len(LAYER_WINDOWS)
     for case in golden["layers"]:
         kernel, stride = case["kernel"], case["stride"]
         layer = MaxPool2dSame(kernel, stride)
         if case["layer"] == "conv":
             layer = Conv2dSame(3, 2, kernel, stride)
-            weights = [keras.formula(78, (kernel, kernel, 3, 2)), keras.formula(79, (2,))]
+            weights = [formula(78, (kernel, kernel, 3, 2)), formula(79, (2,))]
             load_keras_weights(layer, weights)
         made_BHWC, where = _run(layer, images_BHWC), f"{case['layer']} {kernel} / {stride}"
         np.testing.assert_allclose(made_BHWC, case["output_BHWC"], atol=2e-5, err_msg=where)

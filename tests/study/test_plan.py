@@ -8,6 +8,7 @@ import pytest
 import small_study
 
 from bakeoff.errors import ConfigError, UnknownNameError
+from bakeoff.records import StudyFolder
 from bakeoff.spec import study_from_dict
 from bakeoff.study import Selection
 from bakeoff.study.plan import Resolved, check_spec, plan_task, resolve
@@ -25,7 +26,13 @@ def base(tmp_path):
 def _jobs(base, data, resolved=CPU, selection=None, **changes):
     spec = small_study.spec(**changes)
     return plan_task(
-        spec, spec.tasks[0], data, selection=selection or Selection(), resolved=resolved, base_dir=base
+        spec,
+        spec.tasks[0],
+        data,
+        folder=StudyFolder(base / "out"),
+        selection=selection or Selection(),
+        resolved=resolved,
+        base_dir=base,
     )
 
 
@@ -210,5 +217,13 @@ def test_images_are_standardized_by_the_training_images_alone(base, digits):
     assert job.mean == pytest.approx(train_NHWC.mean(axis=(0, 1, 2)), rel=1e-6)
     assert job.std == pytest.approx(train_NHWC.std(axis=(0, 1, 2)), rel=1e-6)
     scaled = study_from_dict(small_study.study(recipe={"normalize": "scale"}), "s.toml")
-    job = plan_task(scaled, scaled.tasks[0], digits, selection=Selection(), resolved=CPU, base_dir=base)[0]
+    job = plan_task(
+        scaled,
+        scaled.tasks[0],
+        digits,
+        folder=StudyFolder(base / "out"),
+        selection=Selection(),
+        resolved=CPU,
+        base_dir=base,
+    )[0]
     assert (job.mean, job.std) == ((0.0,) * 3, (255.0,) * 3)  # bytes become [0, 1]

@@ -26,6 +26,7 @@ from bakeoff.training.loop import Stopped
 from bakeoff.training.run import train_run
 
 MAY_BE_EMPTY = {"reason", "differences", "resumed", "seed"}
+MAY_BE_EMPTY |= {"source", "pretrained", "frozen", "features", "probe"}  # of a network from scratch
 
 
 def _weights(folder):

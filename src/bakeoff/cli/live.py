@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -27,6 +27,7 @@ from bakeoff import api
 from bakeoff.data.prepare import TaskData
 from bakeoff.records import RunRecord
 from bakeoff.report.terminal import render_study
+from bakeoff.spec import StudySpec
 from bakeoff.study import Estimate
 from bakeoff.study.progress import PlannedRun
 from bakeoff.training.job import Job
@@ -49,21 +50,74 @@ def run_live(study: str, arguments: dict[str, Any]) -> int:
     Returns:
         0, 1 when a run failed, or 130 when the user stopped it.
     """
+    return _live(lambda screen: api.run(study, listener=screen, report=False, **arguments))
+
+
+def train_live(model: str, data: str, arguments: dict[str, Any]) -> int:
+    """Train one model with its progress on the terminal.
+
+    Args:
+        model: As `api.train` takes it.
+        data: Likewise.
+        arguments: The rest of what it takes.
+
+    Returns:
+        As `run_live`.
+    """
+    return _live(lambda screen: api.train(model, data, listener=screen, report=False, **arguments))
+
+
+def pick_live(data: str, arguments: dict[str, Any]) -> int:
+    """Answer which classifier to use, with the progress on the terminal.
+
+    Args:
+        data: As `api.pick` takes it.
+        arguments: The rest of what it takes.
+
+    Returns:
+        As `run_live`.
+    """
+    return _live(lambda screen: api.pick(data, listener=screen, report=False, **arguments))
+
+
+def _live(work: Callable[[Screen], api.StudyResult]) -> int:
+    """Do something with its progress on the terminal, and show the study that results."""
     console = Console()
     screen = Screen(console)
     try:
         with screen:
-            result = api.run(study, listener=screen, report=False, **arguments)
+            result = work(screen)
     except (Stopped, KeyboardInterrupt):
         console.print("Stopped; everything so far is kept. The same command continues.")
         return 130
     path = result.report()
     console.print(render_study(result.folder))
-    console.print(Text.assemble("Report: ", (str(path), "bold")))
+    console.print(Text.assemble("Report: ", (str(path), "bold")), soft_wrap=True)
+    for record in result.records if len(result.folder.spec().candidates) == 1 else ():
+        weights = result.folder.run(record.task, record.candidate, record.seed).weights_path
+        if weights.exists():
+            console.print(Text.assemble("Weights: ", (str(weights), "bold")), soft_wrap=True)
     return 1 if screen.failed else 0
 
 
-def prepare_only(study: str, arguments: dict[str, Any]) -> int:
+def plan_only(model: str, data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+    """Print what a training would be and what it would cost, and stop."""
+    return _plan_only(api.plan_training(model, data, **arguments), arguments, options)
+
+
+def pick_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+    """Print what `pick` would do and what it would cost, and stop."""
+    return _plan_only(api.plan_pick(data, **arguments), arguments, options)
+
+
+def _plan_only(plan: api.TrainingPlan, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+    for line in plan.said:
+        Console().print(Text(line), soft_wrap=True)
+    asked = {key: arguments[key] for key in ("device", "threads", "download")}
+    return prepare_only(plan.spec, {**asked, **options, "out": plan.folder})
+
+
+def prepare_only(study: str | StudySpec, arguments: dict[str, Any]) -> int:
     """Print what a study would cost, and stop."""
     console = Console()
     screen = Screen(console, catching=False)  # there is nothing to keep
@@ -191,6 +245,10 @@ class Screen:
 
     # --- what it hears ---
 
+    def on_remark(self, text: str) -> None:
+        """Print it."""
+        self._say(text)
+
     def on_prepare(self, task: str, phase: str, done: int, total: int) -> None:
         """Show how far the images are read."""
         self._preparing = f"{task}: {phase} {done:,} of {total:,}"
@@ -275,7 +333,8 @@ class Screen:
         """
         self._line(job).note = f"{split} {done:,}/{total:,}" if done < total else ""
         self._say_stopping()
-        if self._stop and split == "test" and self._trained > CHECKPOINT_SECONDS:
+        kept = split == "test" and self._trained > CHECKPOINT_SECONDS
+        if self._stop and (kept or split in ("features", "probe")):  # what features there are, are kept
             raise Stopped
 
     def on_run_end(self, job: Job, record: RunRecord) -> None:

@@ -14,6 +14,7 @@ import typer
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
+from bakeoff.cli.train import train
 from bakeoff.errors import BakeoffError
 
 # typer carries click inside itself, and older versions import it; what it exports leads to either.
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run)
+app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must no
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(help="A network's name, a pattern such as 'model*', or your own 'my_net.py:build'."),
+        typer.Argument(
+            help="A network's name, a pattern such as 'model*' or 'timm:*lite*', or your 'my_net.py:build'."
+        ),
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Outputs of the network.")] = 200,
     image_size: Annotated[int, typer.Option(min=4, help="Rows and columns of the images, pixels.")] = 64,
@@ -34,10 +36,19 @@ def models(
     one = name is not None and len(names) == 1
     _check_drawing(draw, names if one or draw is None else [])
     console = Console()
+    if not one and _is_pretrained(names[0]):
+        console.print(_list_pretrained(names, classes))
+        console.print(f"Counted for {classes} classes, at each network's own input size.", highlight=False)
+        console.print(
+            "With weights: from = 'timm:NAME' in a study, or bakeoff train timm:NAME DATA. "
+            "Not at hand: fetched once, or given by a file."
+        )
+        return
     if not one:
         console.print(_list(names, classes, image_size))
         console.print(f"Counted for {classes} classes and {image_size}x{image_size} pixels.", highlight=False)
         console.print("Your own network: 'my_net.py:build', a function of (classes, image_size).")
+        console.print("Pretrained networks: bakeoff models 'timm:PATTERN', such as 'timm:efficientnet*'.")
         return
     summary = _summarise(names[0], classes, image_size)
     _show(console, names[0], summary, image_size)
@@ -46,14 +57,27 @@ def models(
         console.print(f"drawn to {draw}", soft_wrap=True, markup=False, highlight=False)
 
 
+def _is_pretrained(name: str) -> bool:
+    from bakeoff.models.pretrained import is_pretrained
+
+    return is_pretrained(name)
+
+
 def _select(name: str | None) -> list[str]:
     """Find the networks that a name or a pattern means; an `UnknownNameError` when it means none."""
     from bakeoff.models.catalog import MODELS, is_user_model
+    from bakeoff.models.pretrained import backbone, is_pretrained
+    from bakeoff.models.pretrained import matching as matching_pretrained
 
     if name is None:
         return list(MODELS)
     if is_user_model(name) or name in MODELS:
         return [name]
+    if is_pretrained(name):
+        found = matching_pretrained(name) if set("*?[") & set(name) else []
+        if not found:
+            backbone(name)  # raises, with the nearest name
+        return found or [name]
     matching = [known for known in MODELS if fnmatchcase(known, name)]
     if not matching:
         MODELS[name]  # raises, with the nearest name
@@ -97,6 +121,28 @@ def _list(names: Sequence[str], classes: int, image_size: int) -> Table:
         table.add_row(
             name, entry.summary, entry.source, f"{summary.parameters:,}", f"{summary.multiplications:,}"
         )
+    return table
+
+
+def _list_pretrained(names: Sequence[str], classes: int) -> Table:
+    """Make a table with a row for each network of timm."""
+    from rich.table import Table
+
+    from bakeoff.models.pretrained import at_hand, backbone
+
+    table = Table("network")
+    for column in ("parameters", "multiplications", "input"):
+        table.add_column(column, justify="right")
+    for column in ("trained on", "weights", "licence"):
+        table.add_column(column)
+    for name in names:
+        known = backbone(name)
+        try:
+            summary = _summarise(name, classes, known.input_size)
+            counts = (f"{summary.parameters:,}", f"{summary.multiplications:,}")
+        except Exception:  # a few cannot be built without what they need
+            counts = ("not built here", "")
+        table.add_row(name, *counts, str(known.input_size), known.trained_on, at_hand(known), known.license)
     return table
 
 

@@ -10,9 +10,11 @@ import typer
 
 from bakeoff.errors import ConfigError
 
+PICK = "pick"  # the study for any images, which is laid out by their number and size
+
 
 def run(
-    study: Annotated[str, typer.Argument(help="A shipped study (demo, classic) or a TOML file.")],
+    study: Annotated[str, typer.Argument(help="A shipped study (demo, classic, pick) or a TOML file.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/<name>]")] = None,
     data: Annotated[
         list[str] | None, typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
@@ -21,6 +23,7 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Only the first so many seeds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Only this seed.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Of the study pick: time for all of it.  [30m]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
@@ -37,14 +40,34 @@ def run(
 
     A second run of the same command trains only what is missing; Ctrl-C keeps everything.
     """
-    from bakeoff.cli.live import prepare_only, run_live
+    from bakeoff.cli.live import pick_live, pick_only, prepare_only, run_live
 
+    if study == PICK:
+        if task or only or seed is not None:
+            raise ConfigError(f"{PICK}: got --task, --only or --seed, expected --data, --budget, --seeds")
+        wish = {"budget": budget or "30m", "seeds": seeds or 1, "out": out, "device": device,
+                "threads": threads, "download": download}  # fmt: skip
+        more = {"workers": workers, "on_corrupt": on_corrupt}
+        place = _one_place(data or [])
+        return pick_only(place, wish, more) if dry_run else pick_live(place, {**wish, **more})
+    if budget is not None:
+        raise ConfigError(f"--budget: belongs to the study {PICK}; in '{study}' the recipe says how long")
     arguments = {
         "out": out, "data": _data(data or []), "tasks": task or (), "only": only or (), "seeds": seeds,
         "seed": seed, "device": device, "threads": threads, "workers": workers,
         "on_corrupt": on_corrupt, "download": download,
     }  # fmt: skip
     return prepare_only(study, arguments) if dry_run else run_live(study, arguments)
+
+
+def _one_place(values: list[str]) -> str:
+    """Read ``--data`` of the study for any images."""
+    found = _data(values)
+    if isinstance(found, dict) and len(found) == 1:
+        found = next(iter(found.values()))
+    if not isinstance(found, str):
+        raise ConfigError(f"--data: {PICK} needs one folder, archive, CSV file or source's name")
+    return found
 
 
 def _data(values: list[str]) -> str | dict[str, str] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -42,14 +42,24 @@ class ImageStore:
     """All images and labels of a task, from which batches are taken by index.
 
     Args:
-        images_NHWC: uint8, usually a memory map.
+        images_NHWC: uint8, usually a memory map; or features that take the images' place, float32
+            of any shape.
         labels_N: int64.
         device: Where batches are wanted.
+        rows_N: The row of each image, where not all images have one; None is one row an image.
     """
 
-    def __init__(self, images_NHWC: np.ndarray, labels_N: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self,
+        images_NHWC: np.ndarray,
+        labels_N: np.ndarray,
+        device: torch.device,
+        *,
+        rows_N: np.ndarray | None = None,
+    ) -> None:
         self.device = device
         self.labels_N = labels_N
+        self._rows_N = rows_N
         self._images_NHWC = images_NHWC
         self._resident_NHWC: Tensor | None = None
         if device.type == "cuda" and images_NHWC.nbytes < GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
@@ -61,9 +71,10 @@ class ImageStore:
     def take(self, index_B: np.ndarray) -> tuple[Tensor, Tensor]:
         """Gather images (uint8, B H W C) and labels (int64, B) on the device."""
         labels_B = self._move(torch.from_numpy(self.labels_N[index_B]))
+        rows_B = index_B if self._rows_N is None else self._rows_N[index_B]
         if self._resident_NHWC is not None:
-            return self._resident_NHWC[torch.from_numpy(index_B).to(self.device)], labels_B
-        return self._move(torch.from_numpy(self._images_NHWC[index_B])), labels_B
+            return self._resident_NHWC[torch.from_numpy(rows_B).to(self.device)], labels_B
+        return self._move(torch.from_numpy(self._images_NHWC[rows_B])), labels_B
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self.device.type == "cuda":
@@ -73,7 +84,8 @@ class ImageStore:
 
 def _upload(images_NHWC: np.ndarray, device: torch.device) -> Tensor:
     """Copy a mapped array to a device in pieces, so that it never is in memory twice."""
-    resident = torch.empty(images_NHWC.shape, dtype=torch.uint8, device=device)
+    dtype = torch.from_numpy(np.array(images_NHWC[:1])).dtype
+    resident = torch.empty(images_NHWC.shape, dtype=dtype, device=device)
     for start in range(0, len(images_NHWC), 4096):
         piece = np.array(images_NHWC[start : start + 4096])  # torch warns of a read-only map
         resident[start : start + len(piece)] = torch.from_numpy(piece)
@@ -104,6 +116,8 @@ class TrainingBatches:
         seed: The run's seed.
         augmentation: The recipe's settings.
         balanced: Draw all classes alike.
+        instead: Stores of kept features, which the epochs take in turn in place of images;
+            nothing is augmented then, their images were.
     """
 
     def __init__(
@@ -115,8 +129,10 @@ class TrainingBatches:
         seed: int,
         augmentation: Augmentation,
         balanced: bool = False,
+        instead: Sequence[ImageStore] = (),
     ) -> None:
         self.store = store
+        self.instead = instead
         self.index = index
         self.batch_size = min(batch_size, len(index))
         self.steps_per_epoch = steps_in_epoch(len(index), batch_size)
@@ -147,6 +163,8 @@ class TrainingBatches:
 
     def batch(self, index_B: np.ndarray, epoch: int, step: int) -> Batch:
         """Gather and augment one batch."""
+        if self.instead:
+            return Batch(*self.instead[epoch % len(self.instead)].take(index_B))
         images, labels_B = self.store.take(index_B)
         moves = draw_moves(self.augmentation, self.seed, epoch, step, index_B)
         if moves is not None:

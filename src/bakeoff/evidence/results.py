@@ -30,6 +30,8 @@ COLUMNS: tuple[str, ...] = (
     "precision", "steps", "multiplications", "peak_memory_bytes", "resumed", "reason",
     # By what it is compared and found again
     "identity", "control_digest", "split_digest",
+    # What it was built on, and the whole time with that: as if it were the only candidate
+    "source", "total_seconds_with_source",
 )  # fmt: skip
 
 _DECIMALS = 6  # enough to give back the count of right images of any test set up to 500,000
@@ -100,6 +102,8 @@ def _row(run: Run, published: Published) -> Row:
     row.update({name: run.metric(name) for name in COLUMNS if name.startswith(("test_", "validation_"))})
     row["published_loss"], row["published_accuracy"] = published.loss, published.accuracy
     row["precision"] = record.precision.get("used")
+    row["source"] = record.source.get("candidate")
+    row["total_seconds_with_source"] = record.total_seconds + record.source.get("total_seconds", 0.0)
     if not run.finished:
         _leave_out_zeros(row)
     return row
@@ -108,7 +112,7 @@ def _row(run: Run, published: Published) -> Row:
 def _leave_out_zeros(row: Row) -> None:
     """A run that did not finish may never have measured these: no value is not the value 0."""
     for name in ("parameters", "trainable", "epochs", "train_seconds", "total_seconds", "images_per_second",
-                 "steps", "multiplications", "peak_memory_bytes"):  # fmt: skip
+                 "steps", "multiplications", "peak_memory_bytes", "total_seconds_with_source"):  # fmt: skip
         row[name] = row[name] or None
 
 

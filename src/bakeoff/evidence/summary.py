@@ -77,6 +77,9 @@ class CandidateSummary:
     train_seconds: float | None = None
     total_seconds: float | None = None
     images_per_second: float | None = None
+    pretrained: str = ""  # what its weights have seen before the study; empty for fresh ones
+    source: str = ""  # the candidate that it is built on
+    source_seconds: float | None = None  # that the training of its source took, with what that one stands on
     peak_memory_bytes: int | None = None
     precision: str = ""
     # What to make of it
@@ -238,7 +241,7 @@ def _candidate_summary(
     mixed, control_digest = _control(candidate, runs)
     return CandidateSummary(
         name=candidate.name, note=candidate.note,
-        model=known.model if known and known.model else candidate.model,
+        model=(known.model if known else "") or candidate.model or f"on {candidate.source}",
         control_digest=control_digest, mixed=mixed,
         differences=dict(known.differences) if known else {},
         planned=len(seeds), statuses=statuses,
@@ -317,8 +320,12 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         name: sum(getattr(record, name) for record in records) / n
         for name in ("epochs", "train_seconds", "total_seconds", "images_per_second")
     }
+    sources = [record.source for record in records if record.source]
     return {
         **means,
+        "pretrained": first.pretrained.get("seen", ""),
+        "source": sources[0].get("candidate", "") if sources else "",
+        "source_seconds": sum(s.get("train_seconds", 0.0) for s in sources) / n if sources else None,
         "parameters": first.parameters, "trainable": first.trainable,
         "multiplications": first.multiplications,
         "input_size": first.input_size, "precision": first.precision.get("used", ""),
@@ -397,7 +404,7 @@ def _group(
         name: values
         for name, values in members[0].differences.items()
         if all(row.differences.get(name) == values for row in members)
-        and (task.control == "recipe" or name == "time")
+        and (task.control == "recipe" or name in ("time", "weights", "source"))
     }
     return ControlGroup(
         digest=digest,

@@ -26,9 +26,12 @@ import torch
 from torch import nn
 
 from bakeoff.errors import ConfigError, nearest
+from bakeoff.models.alexnet import PAPER_SMALLEST, AlexNet, AlexNetPaper
 from bakeoff.models.cnn import PLANS, PlainCNN
-from bakeoff.models.keras_layers import MaxPool2dSame
+from bakeoff.models.keras_layers import GlobalAveragePool, MaxPool2dSame
+from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.modes import evaluating
+from bakeoff.models.pretrained import backbone, fresh, is_pretrained
 from bakeoff.registry import Registry
 
 
@@ -39,12 +42,13 @@ class ModelEntry:
     build: Callable[[int, int], nn.Module]  # of (classes, image size in pixels)
     source: str  # where the architecture comes from
     summary: str  # one line for people
+    smallest: int = 4  # pixels that it can be built for
     version: int = 1  # raised whenever what it computes or how it starts changes; runs are then trained anew
 
 
 MODELS: Registry[ModelEntry] = Registry("model")
 
-_STUDY = "Liu, He, Chen: Tiny ImageNet in Keras and AutoKeras, section 1"
+_STUDY = "Liu, He, Chen: Tiny ImageNet in Keras and AutoKeras, section"
 _SUMMARIES = {
     "model1": "4 convolutions of 32 and 64 filters, 2 pools, no batch normalisation",
     "model2": "5 convolutions of 128 filters, 3 pools, no batch normalisation",
@@ -54,11 +58,38 @@ _SUMMARIES = {
 }
 for _name, _text in _SUMMARIES.items():
     MODELS.register(
-        _name,
+        _name, ModelEntry(build=partial(PlainCNN, PLANS[_name]), source=f"{_STUDY} 1", summary=_text)
+    )
+MODELS.register(
+    "alexnet",
+    ModelEntry(
+        build=AlexNet,
+        source=f"{_STUDY} 3",
+        summary="AlexNet as the study wrote it: batch normalisation on the logits",
+    ),
+)
+MODELS.register(
+    "alexnet-paper",
+    ModelEntry(
+        build=AlexNetPaper,
+        source="Krizhevsky et al., NeurIPS 2012",
+        summary="AlexNet as published: two groups, local response normalisation",
+        smallest=PAPER_SMALLEST,
+    ),
+)
+
+
+def _mobilenet(width: float, classes: int, image_size: int) -> nn.Module:
+    return MobileNet(classes, width)
+
+
+for _width in (1.0, 0.75, 0.5, 0.25):
+    MODELS.register(
+        "mobilenet" if _width == 1 else f"mobilenet-{_width:g}",
         ModelEntry(
-            build=partial(PlainCNN, PLANS[_name]),
-            source=_STUDY,
-            summary=_text,
+            build=partial(_mobilenet, _width),
+            source="Howard et al., arXiv 1704.04861, table 1",
+            summary=f"depthwise separable convolutions with biases, {_width:g} of the paper's width",
         ),
     )
 
@@ -67,7 +98,7 @@ def build_model(name_or_path: str, *, classes: int, image_size: int, base_dir: P
     """Build a network with fresh weights, in training mode, on torch's current device.
 
     Args:
-        name_or_path: A registered name, or `my_net.py:build`.
+        name_or_path: A registered name, `my_net.py:build`, or ``timm:NAME``, whose weights start fresh here.
         classes: Outputs of the network.
         image_size: Rows and columns of its images, pixels.
         base_dir: What a relative path to a file refers to.
@@ -79,8 +110,15 @@ def build_model(name_or_path: str, *, classes: int, image_size: int, base_dir: P
         UnknownNameError: No network has this name.
         ConfigError: The user's file is missing or fails, or its network does not fit.
     """
+    if is_pretrained(name_or_path):
+        return fresh(backbone(name_or_path), classes, image_size)
     if not is_user_model(name_or_path):
-        return MODELS[name_or_path].build(classes, image_size)
+        entry = MODELS[name_or_path]
+        if image_size < entry.smallest:
+            raise ConfigError(
+                f"input_size: got {image_size} pixels, expected at least {entry.smallest} for {name_or_path}"
+            )
+        return entry.build(classes, image_size)
     path, function_name = _user_file(name_or_path, base_dir)
     before = os.getcwd()
     try:
@@ -123,6 +161,8 @@ def source_digest(name_or_path: str, base_dir: Path) -> str:
     if is_user_model(name_or_path):
         path, function = _user_file(name_or_path, base_dir)
         return hashlib.sha256(_read(path) + b"\0" + function.encode()).hexdigest()
+    if is_pretrained(name_or_path):
+        return hashlib.sha256(backbone(name_or_path).name.encode()).hexdigest()
     return hashlib.sha256(f"{name_or_path} {MODELS[name_or_path].version}".encode()).hexdigest()
 
 
@@ -149,6 +189,9 @@ def check_model(name_or_path: str, base_dir: Path) -> None:
         UnknownNameError: No network has this name.
         ConfigError: The user's file is missing, is not Python, or binds no such name.
     """
+    if is_pretrained(name_or_path):
+        backbone(name_or_path)
+        return
     if not is_user_model(name_or_path):
         MODELS[name_or_path]
         return
@@ -166,7 +209,14 @@ def count_layers(model: nn.Module) -> dict[str, int]:
     """Count convolutions, pools, dense layers ("fc") and batch normalisations ("bn")."""
     kinds: dict[str, tuple[type[nn.Module], ...]] = {
         "conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d),
-        "pool": (MaxPool2dSame, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+        "pool": (
+            MaxPool2dSame,
+            nn.MaxPool2d,
+            nn.AvgPool2d,
+            nn.AdaptiveAvgPool2d,
+            nn.AdaptiveMaxPool2d,
+            GlobalAveragePool,
+        ),
         "fc": (nn.Linear,),
         "bn": (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
     }

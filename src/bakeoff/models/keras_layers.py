@@ -112,6 +112,14 @@ class MaxPool2dSame(nn.Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}"
 
 
+class GlobalAveragePool(nn.Module):
+    """Mean of each map, maps turned into a vector, as Keras's GlobalAveragePooling2D."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Average over H and W; gives (B, C)."""
+        return images_BCHW.mean(dim=(2, 3))
+
+
 class Dense(nn.Linear):
     """Dense layer with Keras's start: Glorot uniform, zero bias."""
 
@@ -155,13 +163,28 @@ def load_keras_weights(model: nn.Module, weights: Sequence[np.ndarray]) -> None:
         raise ConfigError(f"Keras weights: got {len(arrays)} arrays, expected {len(targets)}")
     with torch.no_grad():
         for position, ((name, tensor, channels), array) in enumerate(zip(targets, arrays, strict=True)):
-            moved = _to_torch_axes(array, channels)
+            moved = _to_torch_axes(array, channels, tuple(tensor.shape))
             if moved.shape != tuple(tensor.shape):
                 raise ConfigError(
                     f"Keras weights[{position}]: got shape {array.shape}, "
                     f"expected one that fits {name} {tuple(tensor.shape)}"
                 )
             tensor.copy_(torch.from_numpy(np.array(moved, dtype=np.float32)))
+
+
+def keras_weights(model: nn.Module) -> list[np.ndarray]:
+    """Give a network's weights as Keras's `set_weights` takes them: `load_keras_weights`, backwards.
+
+    Args:
+        model: Of layers that Keras has, too; left as it is.
+
+    Returns:
+        float32 arrays in Keras's order and with its axes.
+    """
+    return [
+        np.ascontiguousarray(_to_keras_axes(tensor.detach().cpu().numpy(), channels))
+        for _, tensor, channels in _keras_order(model)
+    ]
 
 
 def _keras_order(model: nn.Module) -> Iterator[tuple[str, Tensor, int]]:
@@ -173,18 +196,37 @@ def _keras_order(model: nn.Module) -> Iterator[tuple[str, Tensor, int]]:
             if layer.bias is not None:
                 yield f"{name}.bias", layer.bias, 1
             channels = layer.out_channels if isinstance(layer, nn.Conv2d) else 1
+        elif isinstance(layer, GlobalAveragePool):
+            channels = 1  # a vector already
         elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             for part in ("weight", "bias", "running_mean", "running_var"):
                 yield f"{name}.{part}", getattr(layer, part), 1
 
 
-def _to_torch_axes(array: np.ndarray, channels: int) -> np.ndarray:
-    """Turn HWIO into OIHW, and (inputs, O) into (O, inputs) with inputs from HWC to CHW."""
+def _to_torch_axes(array: np.ndarray, channels: int, wanted: tuple[int, ...]) -> np.ndarray:
+    """Turn HWIO into OIHW, HWC1 of a depthwise kernel into C1HW, and (inputs, O) into (O, inputs).
+
+    Inputs of a dense layer behind maps go from HWC to CHW.
+    """
+    if array.ndim == 4 and wanted[0] == array.shape[2] and wanted[1] == array.shape[3] == 1:
+        return array.transpose(2, 3, 0, 1)
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     if array.ndim == 2 and array.shape[0] % channels == 0:
         array_PCO = array.reshape(-1, channels, array.shape[1])
         return array_PCO.transpose(2, 1, 0).reshape(array.shape[1], -1)
+    return array
+
+
+def _to_keras_axes(array: np.ndarray, channels: int) -> np.ndarray:
+    """Undo `_to_torch_axes`."""
+    if array.ndim == 4 and array.shape[1] == 1 and array.shape[0] > 1:
+        return array.transpose(2, 3, 0, 1)
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    if array.ndim == 2:
+        array_OCP = array.reshape(array.shape[0], channels, -1)
+        return array_OCP.transpose(2, 1, 0).reshape(-1, array.shape[0])
     return array
 
 

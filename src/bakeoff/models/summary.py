@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bakeoff.models.keras_layers import MaxPool2dSame
+from bakeoff.models.keras_layers import GlobalAveragePool, MaxPool2dSame
 from bakeoff.models.modes import evaluating
 
 Row = dict[str, Any]  # name, kind, detail, output_shape, parameters, trainable, multiplications
@@ -25,7 +25,8 @@ _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("conv", _CONVS),
     ("dense", (nn.Linear,)),
     ("norm", (*_NORMS, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)),
-    ("pool", (MaxPool2dSame, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)),
+    ("pool", (MaxPool2dSame, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+              GlobalAveragePool)),
     ("activation", (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Sigmoid, nn.Tanh,
                     nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.PReLU, nn.Softmax)),
     ("dropout", (nn.Dropout, nn.Dropout2d)),

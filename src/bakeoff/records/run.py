@@ -72,6 +72,16 @@ class RunRecord:
     trainable: int = 0
     multiplications: int = 0  # multiply-accumulates for one image
     layers: list[dict[str, Any]] = field(default_factory=list)  # rows of the layer table
+    # The weights that it stands on and that somebody else has trained: network, what it has seen, licence
+    pretrained: dict[str, Any] = field(default_factory=dict)
+    # The run that its first weights come from (candidate, seed, identity, what that took), if there is one
+    source: dict[str, Any] = field(default_factory=dict)
+    # What did not move: layers, parameters, and the digest of their bits, equal before and after
+    frozen: dict[str, Any] = field(default_factory=dict)
+    # Frozen work that was paid once: {"seconds": ...}, part of train_seconds; empty when there was none
+    features: dict[str, float] = field(default_factory=dict)
+    # Of a linear probe: a row for each penalty that was tried, one of them "chosen"
+    probe: list[dict[str, Number]] = field(default_factory=list)
     # Where and how it was computed
     environment: dict[str, Any] = field(default_factory=dict)  # versions, processor, device, threads
     precision: dict[str, str] = field(default_factory=dict)  # {"used": "bf16", "reason": "..."}

@@ -4,6 +4,7 @@ study.lock            spec, command, digests, versions and hardware (JSON)
 results.csv           a row per run
 results.json          the same with every metric
 report.html           the page
+study.toml            only from `bakeoff train`: the study as a file
 tasks/<task>/task.json      classes, counts, the names of the test images
 tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows
@@ -50,6 +51,8 @@ class TaskRecord:
     details: dict[str, Any] = field(default_factory=dict)
     test_files: list[str] = field(default_factory=list)  # in the order of the test predictions
 
+
+STUDY_FILE = "study.toml"  # that `bakeoff train` leaves for its user
 
 MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
 

@@ -11,7 +11,8 @@ from bakeoff.evidence.summary import TaskSummary
 from bakeoff.evidence.words import count
 from bakeoff.records import RunRecord
 from bakeoff.report.view import Network, Row, Table, numbers, row, words
-from bakeoff.report.words import TIMES, grouped, pixels
+from bakeoff.report.words import TIMES, grouped, pixels, plural
+from bakeoff.units import format_seconds
 
 _DRAWN = {"name", "kind", "output_shape", "parameters", "multiplications"}  # what a drawing reads of a layer
 
@@ -42,7 +43,40 @@ def _network_words(record: RunRecord) -> str:
         parts.append(f"{count(record.multiplications)} multiplications an image")
     if record.input_size:
         parts.append(f"{pixels(record.input_size)} pixels")
-    return ", ".join(parts)
+    return ". ".join([", ".join(parts), *_origin_words(record)])
+
+
+def _origin_words(record: RunRecord) -> list[str]:
+    """Say what a network was built on, and what of it stayed as it was."""
+    said = []
+    if record.source:
+        took = format_seconds(record.source.get("total_seconds", 0.0))
+        said.append(f"Built on {record.source.get('candidate')}, seed by seed, which took {took} before it")
+    if record.pretrained:
+        known = record.pretrained
+        words = filter(None, (known.get("trained_on"), f"licence {known.get('license')}"))
+        said.append(f"Weights of {known.get('network')}, trained {known.get('seen')} ({', '.join(words)})")
+    if not said:
+        return []
+    layers = record.frozen.get("layers", [])
+    if not layers:
+        return [*said, "Nothing of it was frozen"]
+    whose = "the source's" if record.source else "the given ones"
+    said.append(
+        f"Frozen: {grouped(record.frozen.get('parameters', 0))} parameters in "
+        f"{plural(len(layers), 'layer')}, from {layers[0]} to {layers[-1]}; they are {whose} to the "
+        "last bit, statistics of batch normalization included (checked after training)"
+    )
+    if record.features:
+        once = format_seconds(record.features.get("seconds", 0.0))
+        said.append(f"What they make of the images was computed once, in {once}, part of its training time")
+    chosen = next((row for row in record.probe if row.get("chosen")), None)
+    if chosen is not None:
+        said.append(
+            f"The last layer is logistic regression with a penalty of {chosen['penalty']:g}, the best of "
+            f"{plural(len(record.probe), 'penalty', 'penalties')} on validation"
+        )
+    return said
 
 
 def _drawing(record: RunRecord) -> str:

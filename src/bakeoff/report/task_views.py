@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from bakeoff.evidence.comparison import find_comparison
 from bakeoff.evidence.intervals import Interval
+from bakeoff.evidence.provenance import are_imagenets
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary
 from bakeoff.evidence.words import count, number, percent, points, published_decimals, published_percent
 from bakeoff.report.view import Cell, Column, Row, Table, Tone, Verdict, numbers, words
@@ -80,7 +81,20 @@ def notes(task: TaskSummary) -> tuple[str, ...]:
         lines += [f"{row.name}: {typeset(symptom.text)}." for symptom in row.symptoms]
         if row.reported and row.reported.note:
             lines.append(f"{row.name}, as published: {typeset(row.reported.note)}.")
+    lines += _pretrained_note(task)
     return tuple(lines)
+
+
+def _pretrained_note(task: TaskSummary) -> list[str]:
+    """Say what it means when weights have seen ImageNet and the task's classes are ImageNet's."""
+    names = [row.name for row in task.candidates if row.pretrained.startswith("on ImageNet")]
+    if not names or task.record is None or not are_imagenets(task.record.class_ids):
+        return []
+    return [
+        f"The classes of this task are ImageNet's, and the weights under {', '.join(names)} were trained on "
+        "ImageNet: they know these classes from its images at full size, and may have been trained on some "
+        "of the test images themselves. They are ranked apart from networks that start fresh."
+    ]
 
 
 def _badge(task: TaskSummary) -> tuple[str, Tone]:
@@ -151,14 +165,15 @@ def _result_cells(task: TaskSummary, row: CandidateSummary) -> dict[str, Cell]:
         "loss difference": Cell(text=shown(published.loss_difference, signed_number) if published else ""),
         "top5": Cell(text=shown(row.top5.mean, percent) if row.top5 else MISSING),
         "parameters": Cell(text=shown(row.parameters, count)),
-        "time": Cell(text=shown(row.train_seconds, format_seconds), sub=_epochs(row.epochs)),
+        "time": Cell(text=shown(row.train_seconds, format_seconds), sub=_time_sub(row)),
         "speed": Cell(text=shown(row.images_per_second, grouped)),
         "runs": _runs_cell(row),
     }
 
 
 def _candidate_sub(row: CandidateSummary) -> str:
-    parts = [row.model if row.model != row.name else "", row.note]
+    pretrained = f"pretrained {row.pretrained}" if row.pretrained else ""
+    parts = [row.model if row.model != row.name else "", pretrained, row.note]
     return "; ".join(filter(None, parts))
 
 
@@ -189,6 +204,14 @@ def _runs_cell(row: CandidateSummary) -> Cell:
     return Cell(text=f"{finished} of {row.planned}", sub=", ".join(others), tone=tone)
 
 
+def _time_sub(row: CandidateSummary) -> str:
+    """Say how long a training was, and what went before it."""
+    before = ""
+    if row.source_seconds is not None:
+        before = f"after {format_seconds(row.source_seconds)} for {row.source}"
+    return ", ".join(filter(None, (_epochs(row.epochs), before)))
+
+
 def _epochs(epochs: float | None) -> str:
     return "" if epochs is None else f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'}"
 
@@ -210,5 +233,7 @@ def _results_caption(task: TaskSummary) -> str:
     )
     bold = "In bold the first" + (" under each control." if len(task.groups) > 1 else ".")
     cost = "Training time leaves out evaluation and preparation."
+    if any(row.source for row in task.candidates):
+        cost += " What a candidate is built on had to be trained before it; that time stands below its own."
     theirs = " Differences are ours minus published." if any(row.published for row in task.candidates) else ""
     return f"Results on the test images. {what if over else ''} {bold}{theirs} {cost}".replace("  ", " ")

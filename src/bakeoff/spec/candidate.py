@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from bakeoff.spec.base import Name, Setting
 
@@ -20,14 +20,103 @@ class Published(Setting):
     note: str = ""
 
 
+_OF_A_SOURCE = ("tap", "head", "train", "train_last", "source_lr", "layer_decay", "head_epochs", "weights",
+                "probe", "views")  # fmt: skip
+_NO_PROBE = ("tap", "head", "train", "train_last", "source_lr", "layer_decay", "head_epochs")
+PRETRAINED = "timm:"  # before the name of a network that somebody else has trained
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
 class CandidateSpec(Setting):
-    """One approach to one task (or to every task, when `task` is not given)."""
+    """One approach to one task (or to every task, when `task` is not given).
+
+    A network is trained from scratch (`model`) or built on a trained one (`from`).
+    """
 
     name: Name
     task: str | None = None  # the name of a task; None enters it in all of them
-    model: str = Field(min_length=1)  # a registered name, or the user's own "my_net.py:build"
+    # From scratch: a registered name, or the user's own "my_net.py:build"
+    model: str | None = Field(default=None, min_length=1)
+    # On a trained network: another candidate of the study, each seed on that one's same seed; or timm's,
+    # as "timm:NAME", with the weights that it was published with; or a run of an earlier study, by its folder
+    source: str | None = Field(default=None, alias="from", min_length=1)
+    tap: Literal["output", "features"] = "features"  # where the head is put: on the probabilities, or before
+    # Dense layers by width and dropouts by rate, such as [1024, 0.5]; the dense layer of classes follows
+    head: tuple[int | float, ...] = Field(default=(), strict=False)
+    train: Literal["all", "head"] | Names = "all"  # what moves of the source: all, nothing, or these blocks
+    train_last: int | None = Field(default=None, ge=0)  # ... or its last layers, counted as Keras counts
+    # Rates of what is taken over, as factors of the recipe's; the head has 1. Each block has `layer_decay`
+    # times the rate of the one above it (discriminative rates: Howard and Ruder 2018).
+    source_lr: float = Field(default=1.0, gt=0, le=10)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    head_epochs: int = Field(default=0, ge=0)  # at first, in which the head trains alone
+    # A linear probe: the last layer alone, as logistic regression whose penalty is chosen on validation;
+    # the recipe's steps are not taken
+    probe: bool = False
+    # Augmented images of each training image, drawn once, that a frozen part computes and the epochs take
+    # in turn; without it an augmented training runs every image through the whole network every time
+    views: int | None = Field(default=None, ge=1, le=1000)
+    weights: str | None = Field(default=None, min_length=1)  # of "timm:NAME": a file of one's own
     # Pixels; resized on the device, the images stay the task's.
     input_size: int | None = Field(default=None, ge=4)
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the task's recipe
     published: Published | None = None
     note: str = ""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it is built on a network of timm."""
+        return self.source is not None and self.source.startswith(PRETRAINED)
+
+    @field_validator("head", mode="before")
+    @classmethod
+    def _widths_and_rates(cls, value: object) -> object:
+        for entry in value if isinstance(value, list | tuple) else ():
+            width = isinstance(entry, int) and not isinstance(entry, bool) and entry >= 1
+            rate = isinstance(entry, float) and 0 < entry < 1
+            if not (width or rate):
+                raise ValueError(
+                    f"head: got {entry!r}, expected widths (whole numbers of at least 1) "
+                    "and rates of dropout (between 0 and 1)"
+                )
+        return value
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _all_head_or_blocks(cls, value: object) -> object:
+        blocks = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+        if value in ("all", "head") or blocks:
+            return value
+        raise ValueError(f"train: got {value!r}, expected 'all', 'head' or a list of the source's blocks")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> CandidateSpec:
+        if self.model is None and self.source is None:
+            raise ValueError("got neither 'model' nor 'from', expected one of them")
+        if self.model is not None and self.source is not None:
+            raise ValueError("model and from: got both, expected one of them")
+        given = [key for key in _OF_A_SOURCE if self.is_set(key)]
+        if self.model is not None and given:
+            raise ValueError(f"{given[0]}: needs 'from', the trained network that it is about")
+        if self.weights is not None and not self.is_pretrained:
+            raise ValueError("weights: needs a 'from' of the form 'timm:NAME', whose weights it holds")
+        if self.is_pretrained and self.tap == "output":
+            raise ValueError("tap: got 'output', expected 'features' for a network of timm")
+        given = [key for key in _NO_PROBE if self.is_set(key)]
+        if self.probe and given:
+            raise ValueError(f"probe and {given[0]}: got both; a probe is one dense layer on frozen features")
+        if self.train_last is not None and self.is_set("train"):
+            raise ValueError("train and train_last: got both, expected at most one of them")
+        if self.views is not None and self.is_trained_whole:
+            raise ValueError("views: needs a frozen part that computes them; nothing of the source is frozen")
+        return self
+
+    @property
+    def is_trained_whole(self) -> bool:
+        """Whether nothing of the source is frozen."""
+        return not self.probe and self.train == "all" and self.train_last is None
+
+    def is_set(self, key: str) -> bool:
+        """Tell whether a key says anything; its default, written out, is as good as silence."""
+        return bool(getattr(self, key) != type(self).model_fields[key].default)

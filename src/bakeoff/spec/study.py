@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from bakeoff.errors import nearest
 from bakeoff.spec.base import Name, Setting
-from bakeoff.spec.candidate import CandidateSpec
+from bakeoff.spec.candidate import PRETRAINED, CandidateSpec
 from bakeoff.spec.recipe import Recipe
 from bakeoff.spec.task import TaskSpec
 
@@ -53,9 +53,32 @@ class StudySpec(Setting):
             if not names:
                 raise ValueError(f"task '{task.name}' has no candidate")
             _refuse_twins(f"candidate of task '{task.name}'", names)
+            self._check_sources(task)
             for candidate in self.candidates_of(task):
                 self.recipe_for(task, candidate)
         return self
+
+    def _check_sources(self, task: TaskSpec) -> None:
+        """Refuse a source that is no candidate of the task, and candidates that wait for each other."""
+        by_name = {candidate.name: candidate for candidate in self.candidates_of(task)}
+        for candidate in by_name.values():
+            seen = [candidate.name]
+            while (source := by_name[seen[-1]].source) is not None:
+                if source.startswith(PRETRAINED) or "/" in source:  # trained elsewhere
+                    break
+                if source not in by_name:
+                    raise ValueError(
+                        f"candidate '{seen[-1]}'.from: task '{task.name}' has no candidate "
+                        f"named {source!r}{nearest(source, by_name)}"
+                    )
+                if source in seen:
+                    circle = " from ".join([*seen[seen.index(source) :], source])
+                    raise ValueError(f"candidate '{candidate.name}'.from: goes in a circle ({circle})")
+                seen.append(source)
+
+    def source_of(self, task: TaskSpec, candidate: CandidateSpec) -> CandidateSpec | None:
+        """Return the candidate that another one is built on, if it is."""
+        return next((c for c in self.candidates_of(task) if c.name == candidate.source), None)
 
     def candidates_of(self, task: TaskSpec) -> tuple[CandidateSpec, ...]:
         """List the candidates that a task compares, in the file's order."""

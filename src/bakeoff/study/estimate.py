@@ -91,7 +91,7 @@ def estimate_study(
     """
     folder = StudyFolder(out)
     selection.check(spec)
-    check_spec(spec, base_dir)
+    check_spec(spec, base_dir, selection, download=options.download)
     resolved = open_lock(folder, spec, device=device, threads=threads)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener or Quiet())
@@ -119,7 +119,7 @@ def _row(runs: list[PlannedRun]) -> Row:
         row,
         parameters=found.parameters,
         images_per_second=found.images_per_second,
-        seconds=missing * _seconds(job, found),
+        seconds=found.seconds_once + missing * _seconds(job, found),
         memory_bytes=found.memory_bytes,
         disk_bytes=missing * _kept_bytes(job, found) + CHECKPOINT * WEIGHTS * found.parameters,
     )
@@ -131,6 +131,8 @@ def _seconds(job: Job, found: Measured) -> float:
     training = job.recipe.length.amount if steps is None else steps * found.seconds_per_step
     batch = min(job.recipe.batch_size, len(job.data.train))
     epochs = training / found.seconds_per_step * batch / len(job.data.train)
+    if found.seconds_once:  # between epochs only what is behind the frozen work is computed
+        epochs = 0.0
     images = len(job.data.validation) * (epochs + 1) + len(job.data.test)
     return training + images * found.seconds_per_prediction
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 from bakeoff.data.prepare import TaskData
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.records import SCHEMA, StudyFolder
+from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec
 from bakeoff.study.plan import Resolved, resolve
 from bakeoff.training.machine import describe_environment, resolve_machine
@@ -83,8 +84,9 @@ def _refuse_foreign(path: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"--out: {path}: {error.strerror}; expected a new or a study's folder") from None
-    # A process that was killed while it wrote its first lock leaves these two.
-    if any(name != ".claim" and not (name.startswith(".") and name.endswith(".partial")) for name in names):
+    # `bakeoff train` puts its study's file there; a process killed at its first lock leaves the others.
+    ours = (".claim", STUDY_FILE)
+    if any(name not in ours and not (name.startswith(".") and name.endswith(".partial")) for name in names):
         raise StudyError(f"--out: {path} is not empty and holds no study; expected a new or a study's folder")
 
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
+
+import torch
 
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.preprocess import channel_statistics
 from bakeoff.errors import ConfigError
-from bakeoff.models.catalog import check_model, source_digest
-from bakeoff.records import SCHEMA
-from bakeoff.spec import CandidateSpec, Recipe, StudySpec, TaskSpec, digest
+from bakeoff.evidence.provenance import are_imagenets
+from bakeoff.models.architecture import (
+    Architecture,
+    OnBackbone,
+    OnSource,
+    architecture_digest,
+    build_network,
+    seen_before,
+    user_files,
+)
+from bakeoff.models.catalog import check_model
+from bakeoff.models.pretrained import backbone, find_weights
+from bakeoff.records import SCHEMA, RunFolder, StudyFolder
+from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpec, digest
+from bakeoff.study.earlier import Earlier, earlier_run, is_folder, moving
 from bakeoff.study.selection import Selection
 from bakeoff.training.job import Job
 from bakeoff.training.machine import Asked, Machine, Precision, resolve_precision
@@ -33,20 +48,40 @@ def resolve(machine: Machine) -> Resolved:
     )
 
 
-def check_spec(spec: StudySpec, base_dir: Path) -> None:
+def check_spec(
+    spec: StudySpec,
+    base_dir: Path,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    *,
+    download: bool = True,
+) -> None:
     """Refuse what can be seen to fail before any image is read.
 
     Args:
         spec: The whole study.
         base_dir: Where relative paths in it start.
+        selection: The part whose sources and weights must be there.
+        download: Whether weights may be fetched.
 
     Raises:
         ConfigError: A model does not exist, or a budget is not given in seconds.
+        ResourceError: Weights are not on this machine and cannot or must not be fetched.
     """
+    asked = {(t.name, c.name) for t in selection.tasks_of(spec) for c in selection.candidates_of(spec, t)}
     for task in spec.tasks:
         for candidate in spec.candidates_of(task):
-            check_model(candidate.model, base_dir)
+            if candidate.model is not None:
+                check_model(candidate.model, base_dir)
+            if candidate.is_pretrained:
+                backbone(candidate.source or "")
+            if (task.name, candidate.name) in asked:
+                _check_source(candidate, selection.seeds_of(spec), base_dir, download)
             recipe = spec.recipe_for(task, candidate)
+            if candidate.views is not None and (recipe.augmentation.mixup or recipe.augmentation.cutmix):
+                raise ConfigError(
+                    f"candidate '{candidate.name}'.views: keeps images that are shifted and mirrored, "
+                    "expected a recipe without mixup and cutmix"
+                )
             if task.control == "budget" and recipe.time is None:
                 raise ConfigError(
                     f"task '{task.name}': control = \"budget\" holds seconds equal, "
@@ -54,27 +89,50 @@ def check_spec(spec: StudySpec, base_dir: Path) -> None:
                 )
 
 
+def _check_source(candidate: CandidateSpec, seeds: Sequence[int], base_dir: Path, download: bool) -> None:
+    """See that what a candidate stands on, outside of its study, is there."""
+    if candidate.is_pretrained:
+        find_weights(backbone(candidate.source or ""), _weights_file(candidate, base_dir), download=download)
+    for seed in seeds:
+        _earlier(candidate, seed, base_dir)
+
+
 def plan_task(
     spec: StudySpec,
     task: TaskSpec,
     data: TaskData,
     *,
+    folder: StudyFolder,
     selection: Selection,
     resolved: Resolved,
     base_dir: Path,
 ) -> list[Job]:
-    """List the jobs of a task that are asked for: seeds within candidates, in the study's order."""
+    """List the jobs of a task that are asked for, and those that they are built on.
+
+    Seeds within candidates, in the study's order, but for sources, which come before what
+    is built on them.
+    """
     statistics = channel_statistics(data.images_NHWC, data.train)
-    jobs = []
-    for candidate in selection.candidates_of(spec, task):
+    jobs: dict[tuple[str, int], Job] = {}
+    for candidate in in_order(spec, task, selection.candidates_of(spec, task)):
         recipe = spec.recipe_for(task, candidate)
-        model_digest = source_digest(candidate.model, base_dir)
         precision, reason = resolved.precision[recipe.precision]
         mean, std = statistics if recipe.normalize == "standardize" else ((0.0,) * 3, (255.0,) * 3)
-        jobs += [
-            Job(
-                identity=_identity(task, candidate, recipe, precision, data, seed, model_digest),
-                model_digest=model_digest,
+        for seed in selection.seeds_of(spec):
+            source = jobs.get((candidate.source or "", seed))
+            earlier = _earlier(candidate, seed, base_dir)
+            architecture = _architecture(candidate, source, earlier, folder, base_dir)
+            if isinstance(architecture, OnBackbone):
+                mean, std = architecture.backbone.mean, architecture.backbone.std
+            elif (base := source or earlier) is not None:  # its layers expect what they were trained on
+                mean, std = base.mean, base.std
+            terms = _terms(task, candidate, recipe, architecture, data)
+            if earlier is not None:
+                terms |= _leaks(earlier, data)
+            job = Job(
+                identity="",
+                model_digest=architecture_digest(architecture, base_dir),
+                architecture=architecture,
                 study=spec.name,
                 task=task,
                 candidate=candidate,
@@ -82,17 +140,98 @@ def plan_task(
                 recipe=recipe,
                 precision=precision,
                 precision_reason=reason,
-                control_digest=_control(task, recipe, precision, data),
-                differences=_differences(spec.recipe_of(task), recipe),
+                control_digest=_control(task, recipe, precision, data, terms),
+                differences={
+                    **_differences(spec.recipe_of(task), recipe),
+                    **terms,
+                },
                 data=data,
                 mean=mean,
                 std=std,
                 machine=resolved.machine,
                 base_dir=base_dir,
             )
-            for seed in selection.seeds_of(spec)
-        ]
-    return jobs
+            jobs[candidate.name, seed] = replace(job, identity=_identity(job))
+            if seed == selection.seeds_of(spec)[0]:
+                _check_fit(job)
+    return list(jobs.values())
+
+
+def in_order(spec: StudySpec, task: TaskSpec, asked: Sequence[CandidateSpec]) -> list[CandidateSpec]:
+    """Put candidates so that what one is built on comes before it, adding it where it was not asked for.
+
+    Args:
+        spec: The whole study, in which sources form no circle.
+        task: The candidates'.
+        asked: Some of its candidates.
+
+    Returns:
+        Them and their sources, each once; otherwise in the given order.
+    """
+    found: dict[str, CandidateSpec] = {}
+    for candidate in asked:
+        chain = [candidate]
+        while (source := spec.source_of(task, chain[-1])) is not None:
+            chain.append(source)
+        found |= {link.name: link for link in reversed(chain) if link.name not in found}
+    return list(found.values())
+
+
+def _weights_file(candidate: CandidateSpec, base_dir: Path) -> Path | None:
+    return base_dir / os.path.expanduser(candidate.weights) if candidate.weights is not None else None
+
+
+def _architecture(
+    candidate: CandidateSpec,
+    source: Job | None,
+    earlier: Earlier | None,
+    folder: StudyFolder,
+    base_dir: Path,
+) -> Architecture:
+    """Say what a candidate's network is, in the seed of its source."""
+    if candidate.is_pretrained:
+        return OnBackbone(
+            backbone=backbone(candidate.source or ""),
+            weights=_weights_file(candidate, base_dir),
+            head=candidate.head,
+            train=moving(candidate),
+            train_last=candidate.train_last,
+        )
+    if earlier is not None:
+        return _on_source(
+            candidate, earlier.architecture, earlier.classes, earlier.record.input_size,
+            f"{earlier.record.candidate} ({earlier.record.study})", earlier.record.identity, earlier.folder,
+        )  # fmt: skip
+    if candidate.model is not None or source is None:
+        return candidate.model or ""
+    run = folder.run(source.task.name, source.candidate.name, source.seed)
+    return _on_source(
+        candidate, source.architecture, len(source.data.class_ids), source.input_size,
+        source.candidate.name, source.identity, run,
+    )  # fmt: skip
+
+
+def _on_source(
+    candidate: CandidateSpec,
+    base: Architecture,
+    classes: int,
+    input_size: int,
+    name: str,
+    identity: str,
+    run: RunFolder,
+) -> OnSource:
+    return OnSource(
+        base=base,
+        base_classes=classes,
+        input_size=input_size,
+        source=name,
+        identity=identity,
+        weights=run.weights_path,
+        tap=candidate.tap,
+        head=candidate.head,
+        train=moving(candidate),
+        train_last=candidate.train_last,
+    )
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -103,31 +242,89 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def _identity(
-    task: TaskSpec,
-    candidate: CandidateSpec,
-    recipe: Recipe,
-    precision: str,
-    data: TaskData,
-    seed: int,
-    model_digest: str,
-) -> str:
+_RATES = ("source_lr", "layer_decay", "head_epochs")
+_MOVES = (*_RATES, "probe", "views")  # how weights move, where it is said
+
+
+def _identity(job: Job) -> str:
     """Digest everything that decides the weights; names, titles and published figures do not."""
     return digest({
         "schema": SCHEMA,
-        "data": data.fingerprint,
-        "split": data.split_digest,
-        "model": model_digest,
-        "input_size": candidate.input_size or task.image_size,
-        "recipe": settings(recipe),
-        "precision": precision,
-        "seed": seed,
+        "data": job.data.fingerprint,
+        "split": job.data.split_digest,
+        "model": job.model_digest,
+        "input_size": job.input_size,
+        "recipe": settings(job.recipe),
+        "precision": job.precision,
+        "seed": job.seed,
+        **({"source": job.architecture.identity} if isinstance(job.architecture, OnSource) else {}),
+        **{key: getattr(job.candidate, key) for key in _MOVES if job.candidate.is_set(key)},
     })  # fmt: skip
 
 
-def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData) -> str:
+def _terms(
+    task: TaskSpec, candidate: CandidateSpec, recipe: Recipe, architecture: Architecture, data: TaskData
+) -> dict[str, list[Any]]:
+    """Name what a candidate does beside its recipe that its task does not hold equal.
+
+    Equal seconds leave everything else free, but not to have been trained on the test images' own kin.
+    """
+    terms = {}
+    seen = seen_before(architecture)
+    if seen and (task.control == "recipe" or are_imagenets(data.class_ids)):
+        terms["weights"] = ["fresh", f"pretrained {seen}"]
+    if task.control == "recipe" and candidate.probe:
+        terms["training"] = ["the recipe's", "a linear probe"]
+    if task.control == "recipe" and candidate.views is not None and recipe.augmentation != Augmentation():
+        terms["views"] = ["new ones in every epoch", f"{candidate.views} an image"]
+    rates = [f"{key} {getattr(candidate, key):g}" for key in _RATES if candidate.is_set(key)]
+    if task.control == "recipe" and rates:
+        terms["rates"] = ["the recipe's for all weights", ", ".join(rates)]
+    return terms
+
+
+def _earlier(candidate: CandidateSpec, seed: int, base_dir: Path) -> Earlier | None:
+    """Find the run of an earlier study that a candidate stands on, if it does."""
+    source = candidate.source
+    if source is None or candidate.is_pretrained or not is_folder(source):
+        return None
+    return earlier_run(source, seed, base_dir)
+
+
+def _leaks(earlier: Earlier, data: TaskData) -> dict[str, list[Any]]:
+    """Say whether an earlier run has learned from what are test images here."""
+    if earlier.seen is None:
+        return {"source": ["trained on this split", "trained on images that are not known"]}
+    count = sum(data.digests[index] in earlier.seen for index in data.test)
+    if not count:
+        return {}
+    return {"source": ["trained on this split", f"trained on {count} of {len(data.test)} test images"]}
+
+
+def _check_fit(job: Job) -> None:
+    """Refuse a head, a tap, blocks or a count of layers that do not fit their source, before it is trained.
+
+    Args:
+        job: Whose network is built without weights, memory or arithmetic.
+
+    Raises:
+        ConfigError: It does not fit; the candidate is named.
+    """
+    if isinstance(job.architecture, str) or user_files(job.architecture):
+        return  # a user's file runs when its turn comes, and fails alone
+    try:
+        with torch.device("meta"):
+            build_network(
+                job.architecture, classes=len(job.data.class_ids), image_size=job.input_size,
+                base_dir=job.base_dir, trained=False,
+            )  # fmt: skip
+    except ConfigError as error:
+        raise ConfigError(f"candidate '{job.candidate.name}': {error}") from None
+
+
+def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData, terms: Mapping[str, Any]) -> str:
     """Digest what a task holds equal; candidates are ranked among equal digests."""
-    images = {"data": data.fingerprint, "split": data.split_digest, "image_size": task.image_size}
+    images = {"data": data.fingerprint, "split": data.split_digest, "image_size": task.image_size, **terms}
     if task.control == "budget":
         return digest({**images, "seconds": recipe.length.amount})
     return digest({**images, "recipe": settings(recipe), "precision": precision})

@@ -27,6 +27,9 @@ class PlannedRun:
 class StudyListener(Protocol):
     """Hears of everything that happens in a study; answers True to a step to stop it."""
 
+    def on_remark(self, text: str) -> None:
+        """Hear a sentence that the user should read."""
+
     def on_prepare(self, task: str, phase: str, done: int, total: int) -> None:
         """Hear how far the images of a task are read."""
 
@@ -54,6 +57,9 @@ class StudyListener(Protocol):
 
 class Quiet:
     """Hears everything and says nothing."""
+
+    def on_remark(self, text: str) -> None:
+        """Say nothing."""
 
     def on_prepare(self, task: str, phase: str, done: int, total: int) -> None:
         """Say nothing."""

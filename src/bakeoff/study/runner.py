@@ -88,7 +88,7 @@ def run_study(
     listener = listener or Quiet()
     folder = StudyFolder(out)
     selection.check(spec)
-    check_spec(spec, base_dir)
+    check_spec(spec, base_dir, selection, download=options.download)
     resolved = open_lock(folder, spec, device=device, threads=threads)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener)
@@ -157,7 +157,13 @@ def plan_study(
     planned = []
     for task in selection.tasks_of(spec):
         jobs = plan_task(
-            spec, task, data[task.name], selection=selection, resolved=resolved, base_dir=base_dir
+            spec,
+            task,
+            data[task.name],
+            folder=folder,
+            selection=selection,
+            resolved=resolved,
+            base_dir=base_dir,
         )
         weights = {
             job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed

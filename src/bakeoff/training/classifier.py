@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bakeoff import rng
 from bakeoff.data.preprocess import Preprocess
-from bakeoff.models.catalog import build_model
+from bakeoff.models.architecture import Architecture, build_network
+from bakeoff.models.depthwise import widen_depthwise
 
 
 class Classifier(nn.Module):
@@ -27,7 +28,7 @@ class Classifier(nn.Module):
 
 
 def build_classifier(
-    model: str,
+    model: Architecture,
     *,
     classes: int,
     input_size: int,
@@ -35,19 +36,21 @@ def build_classifier(
     std: tuple[float, ...],
     seed: int,
     base_dir: Path,
+    trained: bool = True,
 ) -> Classifier:
     """Build a network with the initial weights of a seed, and its preprocessing, on the processor.
 
     The weights come from the stream (seed, "init"); the global generator is left as it was.
 
     Args:
-        model: A registered name, or `my_net.py:build`.
+        model: What the network is: a name, or how it is built on a trained one.
         classes: Outputs.
         input_size: Pixels of both sides that the network takes.
         mean: Of each channel, 0..255.
         std: Of each channel, 0..255.
         seed: The run's.
         base_dir: Where a relative path to a file starts.
+        trained: Whether the weights of a source are read.
 
     Returns:
         In training mode, on the processor.
@@ -57,7 +60,10 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.key(seed, "init"))
-        network = build_model(model, classes=classes, image_size=input_size, base_dir=base_dir)
+        network = build_network(
+            model, classes=classes, image_size=input_size, base_dir=base_dir, trained=trained
+        )
+    widen_depthwise(network)
     return Classifier(Preprocess(mean, std, input_size), network)
 
 

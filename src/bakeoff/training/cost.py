@@ -13,11 +13,14 @@ from bakeoff.models.summary import summarise
 from bakeoff.training.allocator import give_back, private_bytes
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict
+from bakeoff.training.features import SomeFeatures, kept_names, rest_of, some_features, stacked_rows, views_of
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Loop, Step, Stopped, own_global_state
+from bakeoff.training.probe import Probe
 from bakeoff.training.run import autocast_for, initial_state, objective_for
 
 BACKWARD = 3  # a training step multiplies about three times as often as a prediction
+PROBE_PASSES = 120  # over its features, that a probe takes, more or less
 WARM_UP = 2  # steps that are not timed
 
 
@@ -30,11 +33,15 @@ class Measured:
     memory_bytes: int  # at most: of the GPU, or of this process beside mapped files
     parameters: int
     images_per_second: float  # of training
+    seconds_once: float = 0.0  # of frozen work, which the first run of a candidate pays for all
 
 
 def steps_expected(job: Job) -> int | None:
-    """Count the optimizer steps of a run; None when the clock ends it."""
-    return _course(job).steps_total
+    """Count the optimizer steps of a run; None when the clock ends it.
+
+    A probe takes none; the passes over its features, which are not known beforehand, stand for them.
+    """
+    return PROBE_PASSES if job.candidate.probe else _course(job).steps_total
 
 
 def training_multiplications(job: Job) -> float:
@@ -43,12 +50,20 @@ def training_multiplications(job: Job) -> float:
     A network that cannot be built fails when its run comes, and is recorded then.
     """
     try:
-        network = _classifier(job).network
-        per_image = summarise(network, job.input_size).multiplications
+        model = _classifier(job)
+        rows = summarise(model.network, job.input_size).rows
+        kept = kept_names(model, job)
     except Exception:  # a user's network can raise anything
         return 0.0
+    inside = tuple(f"{name}." for name in kept)
+    once = sum(
+        row["multiplications"] for row in rows if row["name"] in kept or row["name"].startswith(inside)
+    )
+    again = sum(row["multiplications"] for row in rows) - once
+    images = len(job.data.train)
     steps = steps_expected(job) or 0
-    return float(BACKWARD * per_image * steps * min(job.recipe.batch_size, len(job.data.train)))
+    seen = steps * (images if job.candidate.probe else min(job.recipe.batch_size, images))
+    return float(BACKWARD * again * seen + once * images * max(1, views_of(job) or 1))
 
 
 def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
@@ -75,18 +90,37 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         parameters = sum(p.numel() for p in model.parameters())
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(model, job)
-        watch = _Watch(WARM_UP, WARM_UP + steps, seconds)
-        loop = _short_loop(job, model, store, watch)
-        with suppress(Stopped, Diverged):  # its steps take as long
-            loop.run(state)
+        some = some_features(model, store, job, autocast=autocast_for(job))
+        if job.candidate.probe:
+            per_step = _probe_pass(job, some)
+        else:
+            watch = _Watch(WARM_UP, WARM_UP + steps, seconds)
+            loop = _short_loop(job, model, store, some, watch)
+            with suppress(Stopped, Diverged):  # its steps take as long
+                loop.run(state)
+            per_step = watch.seconds_per_step
         memory = torch.cuda.max_memory_allocated(device) if on_gpu else private_bytes()
         index = job.data.train[:128]
         started = time.perf_counter()
         predict(model, store, index)
         predicting = time.perf_counter() - started
-    per_step = watch.seconds_per_step
-    images = min(job.recipe.batch_size, len(job.data.train))
-    return Measured(per_step, predicting / len(index), memory, parameters, images / per_step)
+    images = len(job.data.train)
+    batch = images if job.candidate.probe else min(job.recipe.batch_size, images)
+    once = 0.0
+    if some is not None:
+        once = some.seconds / len(some.index) * (images * len(some.training) + len(job.data.validation))
+    return Measured(per_step, predicting / len(index), memory, parameters, batch / per_step, once)
+
+
+def _probe_pass(job: Job, some: SomeFeatures | None) -> float:
+    """Time one pass over the features of a probe, by a part of them."""
+    if some is None:
+        raise RuntimeError("the features are too large to keep")
+    rows = stacked_rows(some.training, some.index)
+    probe = Probe(rows, rows, len(job.data.class_ids), objective_for(job))
+    started = time.perf_counter()
+    passes = probe.walk().row["passes"]
+    return (time.perf_counter() - started) / passes / len(rows[1]) * len(job.data.train)
 
 
 class _Watch:
@@ -118,18 +152,22 @@ class _Watch:
         return (self._latest - self._started) / max(self._counted, 1)
 
 
-def _short_loop(job: Job, model: Classifier, store: ImageStore, watch: _Watch) -> Loop:
+def _short_loop(
+    job: Job, model: Classifier, store: ImageStore, some: SomeFeatures | None, watch: _Watch
+) -> Loop:
     recipe = job.recipe
     batches = TrainingBatches(
-        store, job.data.train, batch_size=recipe.batch_size, seed=job.seed,
+        store, job.data.train if some is None else some.index, batch_size=recipe.batch_size, seed=job.seed,
         augmentation=recipe.augmentation, balanced=recipe.sampler == "balanced",
+        instead=() if some is None else some.training,
     )  # fmt: skip
+    rest = None if some is None else rest_of(model)
     return Loop(
         course=_course(job),
         batches=batches,
         objective=objective_for(job),
         autocast=autocast_for(job),
-        forward=model,
+        forward=model if rest is None else rest,
         validate=lambda state: {"validation_loss": 0.0, "validation_accuracy": 0.0},
         checkpoint=lambda state: None,
         checkpoint_seconds=float("inf"),
@@ -143,6 +181,6 @@ def _course(job: Job) -> Course:
 
 def _classifier(job: Job) -> Classifier:
     return build_classifier(
-        job.candidate.model, classes=len(job.data.class_ids), input_size=job.input_size,
-        mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir,
+        job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
+        mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir, trained=False,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.data.prepare import TaskData
+from bakeoff.models.architecture import Architecture, OnBackbone, OnSource
 from bakeoff.spec import CandidateSpec, Recipe, TaskSpec
 from bakeoff.training.machine import Machine, Precision
 
@@ -17,7 +18,8 @@ class Job:
 
     # Who
     identity: str  # digest of spec, data and code schema
-    model_digest: str  # of what defines the network
+    model_digest: str  # of what defines the network; the same for all seeds
+    architecture: Architecture
     study: str
     task: TaskSpec
     candidate: CandidateSpec
@@ -38,7 +40,12 @@ class Job:
     @property
     def input_size(self) -> int:
         """Pixels that the candidate's network takes."""
-        return self.candidate.input_size or self.task.image_size
+        own = None
+        if isinstance(self.architecture, OnBackbone):
+            own = self.architecture.backbone.input_size
+        elif isinstance(self.architecture, OnSource):
+            own = self.architecture.input_size
+        return self.candidate.input_size or own or self.task.image_size
 
     @property
     def name(self) -> str:

@@ -108,6 +108,7 @@ class Loop:
     checkpoint: Callable[[TrainingState], None]
     checkpoint_seconds: float  # of work that an interruption may cost
     listeners: Sequence[Listener] = ()
+    begin_epoch: Callable[[TrainingState], None] = lambda state: None  # what moves may depend on the epoch
 
     def run(self, state: TrainingState) -> None:
         """Train from where the state stands to the end of the course.
@@ -135,6 +136,7 @@ class Loop:
 
     def _epoch(self, state: TrainingState) -> Iterator[Step]:
         """Yield after each step of the rest of an epoch; the clock runs only inside."""
+        self.begin_epoch(state)
         started = time.perf_counter()
         for batch in self.batches.epoch(state.epoch, state.step):
             loss = self._step(state, batch)

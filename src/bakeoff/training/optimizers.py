@@ -6,7 +6,7 @@ adam, as their papers have it; it never acts on biases and normalization.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,17 +61,34 @@ OPTIMIZERS.register(
 )
 
 
-def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> optim.Optimizer:
-    """Build the recipe's optimizer over a model's trainable weights."""
+def build_optimizer(
+    model: nn.Module, spec: OptimizerSpec, factors: Mapping[nn.Parameter, float] | None = None
+) -> optim.Optimizer:
+    """Build the recipe's optimizer over a model's trainable weights.
+
+    Args:
+        model: Its weights that need a gradient are trained.
+        spec: The recipe's settings.
+        factors: Of the learning rate, for weights that do not have it whole.
+
+    Returns:
+        The optimizer, its groups ordered by factor, matrices before vectors.
+    """
+    given = factors or {}
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in trainable if given.get(p, 1.0) == factor and (p.ndim > 1) == matrix],
+            "weight_decay": spec.weight_decay if matrix else 0.0,
+            "factor": factor,
+        }
+        for factor in sorted({given.get(p, 1.0) for p in trainable}, reverse=True)
+        for matrix in (True, False)
     ]
     return OPTIMIZERS[spec.name].build([group for group in groups if group["params"]], spec)
 
 
 def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group, each by its factor."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)  # older checkpoints have none

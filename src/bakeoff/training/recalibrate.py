@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bakeoff import rng
 from bakeoff.data.batches import ImageStore, evaluation_batches
+from bakeoff.models.transfer import still_layers
 
 IMAGES = 2048  # of the training images; the source finds a thousand enough
 
@@ -34,15 +35,18 @@ def recalibrate(
     """Replace the moving averages by plain averages over batches of training images.
 
     Args:
-        model: From bytes to logits. Its weights stay as they are; a model without
-            batch normalization is left alone.
+        model: From bytes to logits. Its weights stay as they are, and so do the
+            statistics of frozen layers; a model without batch normalization is left alone.
         store: The task's images.
         index: The training images among them; up to 2,048, drawn without repetition.
         batch_size: Images of a batch, as in training.
         seed: The run's; names the stream of the draw.
         autocast: The precision; None is fp32.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    kept = still_layers(model)
+    norms = [
+        m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m not in kept
+    ]
     if not norms:
         return
     drawn = rng.generator(seed, "norm statistics").permutation(index)[:IMAGES]

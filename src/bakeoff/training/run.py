@@ -13,18 +13,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, DataError, ResourceError, StudyError
 from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
-from bakeoff.models.catalog import is_user_model
+from bakeoff.models.architecture import title, user_files
 from bakeoff.models.summary import summarise
+from bakeoff.models.transfer import Stacked, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_text
 from bakeoff.spec import canonical_json
@@ -34,12 +36,16 @@ from bakeoff.training.averaging import Averaged
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict, read_test, score
 from bakeoff.training.events import EventLog
+from bakeoff.training.features import Features, keep_features, rest_of, stacked_rows
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
 from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
+from bakeoff.training.probe import PENALTIES, Fit, Probe
 from bakeoff.training.recalibrate import recalibrate
+from bakeoff.training.source import describe_source
 from bakeoff.training.state import Tally, TrainingState
+from bakeoff.units import format_seconds
 
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
 
@@ -127,29 +133,83 @@ class _Work:
         self.listener = listener
         self.checkpoint_seconds = checkpoint_seconds
         self.account = Account()
+        self.features: Features | None = None
         self._ticked = time.monotonic()
 
     def run(self) -> None:
         """Build, train and evaluate; the account keeps whatever was reached."""
         job, device = self.job, self.job.machine.torch_device
+        self.account.source = describe_source(job)
         model = build_classifier(
-            job.candidate.model, classes=len(job.data.class_ids), input_size=job.input_size,
+            job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
             mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir,
         )  # fmt: skip
         self.account.summary = summarise(model.network, job.input_size)
+        self.account.frozen = describe_frozen(model)
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(placed(model, device), job)
         state.load(self.folder.checkpoint_path, job.identity)
         self.account.state = state
+        features = keep_features(
+            model,
+            store,
+            job,
+            autocast=autocast_for(job),
+            beat=lambda done, total: self.listener.on_evaluation("features", done, total),
+        )
+        if features is not None:
+            self.account.features = {"seconds": features.seconds}
+            if state.steps == 0:
+                state.seconds += features.seconds
+        self.features = features
+        if job.candidate.probe:
+            self._probe(state)
+        else:
+            self._train(state, store)
+        # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
+        if state.seconds > self.checkpoint_seconds and not job.candidate.probe:
+            self._checkpoint(state)
+        self._evaluate(state, store)
+        state.peak_bytes = max(state.peak_bytes, private_bytes())
+
+    def _train(self, state: TrainingState, store: ImageStore) -> None:
+        """Take the steps of the recipe."""
+        length = self.job.recipe.length
+        if state.steps == 0 and length.unit == "seconds" and state.seconds >= length.amount:
+            raise ConfigError(
+                f"time: the frozen part took {format_seconds(state.seconds)} of the {length} that the recipe "
+                "gives, so that no step was left; give more, or a smaller input_size"
+            )
         log = EventLog(self.folder.tensorboard_path, state.history)
         try:
             self._loop(state, store, [self.listener, _Logger(log)]).run(state)
         finally:
             log.close()
-        if state.seconds > self.checkpoint_seconds:  # the evaluation may take a while, and fail
-            self._checkpoint(state)
-        self._evaluate(state, store)
-        state.peak_bytes = max(state.peak_bytes, private_bytes())
+
+    def _probe(self, state: TrainingState) -> None:
+        """Fit the last layer to the kept features, in place of steps."""
+        job, started = self.job, time.perf_counter()
+        if self.features is None:
+            raise ConfigError(f"probe: the features of '{job.candidate.name}' are too large to keep")
+        classes = len(job.data.class_ids)
+        probe = Probe(
+            stacked_rows(self.features.training, job.data.train),
+            stacked_rows([self.features.plain], job.data.validation),
+            classes,
+            objective_for(job),
+        )
+        fits: list[Fit] = []
+
+        def heard(fit: Fit) -> None:
+            fits.append(fit)
+            self.listener.on_evaluation("probe", len(fits), len(PENALTIES))
+
+        best = probe.walk(heard)
+        network = cast("Stacked", cast("Classifier", state.model).network)
+        network.head.set_output(best.weight_KF, best.bias_K)
+        self.account.probe = [fit.row | {"chosen": float(fit is best)} for fit in fits]
+        state.images = len(job.data.train) * len(self.features.training)
+        state.seconds += time.perf_counter() - started
 
     def tick(self) -> None:
         """Charge the time since the last tick to the run."""
@@ -163,7 +223,9 @@ class _Work:
         batches = TrainingBatches(
             store, job.data.train, batch_size=recipe.batch_size, seed=job.seed,
             augmentation=recipe.augmentation, balanced=recipe.sampler == "balanced",
+            instead=self.features.training if self.features is not None else (),
         )  # fmt: skip
+        learner = self._learner(state.model)
         return Loop(
             course=Course(recipe, batches.steps_per_epoch),
             batches=batches,
@@ -171,12 +233,25 @@ class _Work:
             autocast=autocast_for(job),
             # Each size of batch has its own code: code for any size, made at a run's second size,
             # computes other last bits, and would be made at another step after an interruption.
-            forward=torch.compile(state.model, dynamic=False) if recipe.compile else state.model,
+            forward=torch.compile(learner, dynamic=False) if recipe.compile else learner,
             validate=lambda state: self._validate(state, store),
             checkpoint=self._checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
             listeners=listeners,
+            begin_epoch=self._begin_epoch,
         )
+
+    def _begin_epoch(self, state: TrainingState) -> None:
+        """Let only the head move in the first epochs, when the candidate asks for it."""
+        for model in (state.model, state.scored):
+            network = cast("Classifier", model).network
+            if isinstance(network, Stacked):
+                network.rest_base(resting=state.epoch < self.job.candidate.head_epochs)
+
+    def _learner(self, model: nn.Module) -> nn.Module:
+        """Return what takes the steps: the model on images, or its rest on features."""
+        rest = rest_of(model) if self.features is not None else None
+        return rest if rest is not None else model
 
     def _checkpoint(self, state: TrainingState) -> None:
         self.tick()
@@ -187,8 +262,9 @@ class _Work:
         index = self.job.data.validation
         self._settle(state, store, autocast_for(self.job))
         probabilities_NK = predict(
-            state.scored, store, index, autocast=autocast_for(self.job), beat=self._beat("validation")
-        )
+            self._learner(state.scored), store if self.features is None else self.features.plain, index,
+            autocast=autocast_for(self.job), beat=self._beat("validation"),
+        )  # fmt: skip
         found = score(probabilities_NK, self.job.data.labels_N[index])
         return {f"validation_{name}": value for name, value in found.items()}
 
@@ -209,6 +285,8 @@ class _Work:
         self._settle(state, store, None)
         if not all(bool(tensor.isfinite().all()) for tensor in state.scored.state_dict().values()):
             raise Diverged("the trained weights are not finite")
+        if describe_frozen(state.scored) != self.account.frozen:
+            raise RuntimeError("frozen weights or statistics have changed in training")
         index: dict[Split, np.ndarray] = {"validation": job.data.validation, "test": job.data.test}
         found = {
             "validation": predict(state.scored, store, index["validation"], beat=self._beat("validation")),
@@ -237,7 +315,7 @@ class _Work:
         }
         # One key: safetensors writes several in any order, and equal runs should leave equal bytes.
         about = {
-            "bakeoff": canonical_json({"model": self.job.candidate.model, "identity": self.job.identity})
+            "bakeoff": canonical_json({"model": title(self.job.architecture), "identity": self.job.identity})
         }
         with writing(self.folder.weights_path) as partial:
             partial.write_bytes(save(weights, metadata=about))
@@ -249,8 +327,12 @@ class _Work:
 def initial_state(model: Classifier, job: Job) -> TrainingState:
     """Stand before the first step of a job."""
     model.train()
-    averaged = Averaged(model, job.recipe.ema) if job.recipe.ema is not None else None
-    optimizer = build_optimizer(model, job.recipe.optimizer)
+    decay = None if job.candidate.probe else job.recipe.ema  # a probe is fitted, and takes no steps
+    averaged = Averaged(model, decay) if decay is not None else None
+    factors = None
+    if isinstance(model.network, Stacked):
+        factors = model.network.rates(job.candidate.source_lr, job.candidate.layer_decay)
+    optimizer = build_optimizer(model, job.recipe.optimizer, factors)
     return TrainingState(model, optimizer, averaged, Tally.empty(job.machine.torch_device))
 
 
@@ -271,10 +353,10 @@ def objective_for(job: Job) -> Objective:
 
 def _in_users_code(error: BaseException, job: Job) -> bool:
     """Tell whether a user's model file was at work when an exception of the system rose."""
-    if not isinstance(error, OSError) or not is_user_model(job.candidate.model):
-        return False
-    file = str(job.base_dir / Path(os.path.expanduser(job.candidate.model.rpartition(":")[0])))
-    return any(frame.filename == file for frame in traceback.extract_tb(error.__traceback__))
+    names = [name.rpartition(":")[0] for name in user_files(job.architecture)]
+    files = {str(job.base_dir / Path(os.path.expanduser(name))) for name in names}
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, OSError) and any(frame.filename in files for frame in frames)
 
 
 def _one_line(error: BaseException) -> str:

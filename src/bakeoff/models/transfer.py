@@ -1,0 +1,433 @@
+"""A network built on another one: where it is tapped, what head it gets, what stays frozen.
+
+- **tap**: ``"output"`` stacks the head on the base's class probabilities, as the original
+  study did; ``"features"`` puts it in the place of the base's last dense layer.
+- **head**: dense layers with relu, and dropouts, before a dense layer of classes.
+- **frozen**: layers whose weights do not move. They compute as in evaluation, so that
+  batch normalisation neither uses nor updates statistics of the batch.
+
+Where trained weights come from is somebody else's business; here they are just weights.
+
+Shape letters: B images, F features, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bakeoff.errors import ConfigError, nearest
+from bakeoff.models.keras_layers import Dense
+
+Tap = Literal["output", "features"]
+SOFTMAX = "softmax"  # Keras counts it as a layer of its own; here the loss has it
+
+
+class Head(nn.Sequential):
+    """Dense layers and dropouts, and a dense layer of classes at the end.
+
+    Args:
+        features: What comes in.
+        layers: A whole number is the width of a dense layer with relu, a fraction the rate
+            of a dropout: ``[1024, 0.5]``.
+        classes: What goes out.
+    """
+
+    def __init__(self, features: int, layers: Sequence[int | float], classes: int) -> None:
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for position, entry in enumerate(layers, start=1):
+            if isinstance(entry, float):
+                parts[f"dropout{position}"] = nn.Dropout(entry)
+                continue
+            parts[f"dense{position}"] = Dense(features, entry)
+            parts[f"dense{position}_relu"] = nn.ReLU(inplace=True)
+            features = entry
+        parts["output"] = Dense(features, classes)
+        super().__init__(parts)
+
+    @torch.no_grad()
+    def set_output(self, weight_KF: Tensor, bias_K: Tensor) -> None:
+        """Give the last dense layer its weights."""
+        self.get_parameter("output.weight").copy_(weight_KF)
+        self.get_parameter("output.bias").copy_(bias_K)
+
+
+class Stacked(nn.Module):
+    """A base network, tapped, with a head on it.
+
+    Args:
+        base: Gives logits, or features if it was cut by `without_output`.
+        head: Takes what the tap gives.
+        probabilities: Whether the base's logits go through a softmax.
+    """
+
+    def __init__(self, base: nn.Module, head: Head, *, probabilities: bool) -> None:
+        super().__init__()
+        self.base = base
+        self.head = head
+        self.probabilities = probabilities
+        self._frozen: tuple[nn.Module, ...] = ()
+        self._still: tuple[nn.Module, ...] = ()  # parts all of whose weights are frozen, if they have any
+        self._resting: tuple[nn.Parameter, ...] = ()  # weights that will move again
+        self._rests = False
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Compute logits_BK."""
+        logits_BK: Tensor = self.head(self.tapped(images_BCHW))
+        return logits_BK
+
+    def tapped(self, images_BCHW: Tensor) -> Tensor:
+        """Compute what the head is given."""
+        values_BF: Tensor = self.base(images_BCHW)
+        return values_BF.softmax(dim=1) if self.probabilities else values_BF
+
+    def rates(self, source_lr: float, layer_decay: float) -> dict[nn.Parameter, float]:
+        """Give each weight of the base its factor of the learning rate.
+
+        Args:
+            source_lr: Of the base's last block; the head has 1.
+            layer_decay: Of each block, of the one above it.
+
+        Returns:
+            Factors of the base's weights.
+        """
+        groups = blocks(self.base)
+        factors = {
+            parameter: source_lr * layer_decay ** (len(groups) - 1 - depth)
+            for depth, layers in enumerate(groups)
+            for layer in layers
+            for parameter in layer.parameters(recurse=False)
+        }
+        # What belongs to no block, such as the positions of a transformer, lies below all of them.
+        lowest = source_lr * layer_decay ** max(0, len(groups) - 1)
+        return {parameter: factors.get(parameter, lowest) for parameter in self.base.parameters()}
+
+    def rest_base(self, *, resting: bool) -> None:
+        """Let the whole base stand still for a while, or let move again what is not frozen for good.
+
+        While it rests it computes as in evaluation, as frozen layers do.
+        """
+        if resting == self._rests:
+            return
+        self._rests = resting
+        if resting:
+            self._resting = tuple(p for p in self.base.parameters() if p.requires_grad)
+        for parameter in self._resting:
+            parameter.requires_grad_(not resting)
+        if not resting:
+            self._resting = ()
+        self.train(self.training)
+
+    @property
+    def rests(self) -> bool:
+        """Whether the whole base stands still for now."""
+        return self._rests
+
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """The layers that stay as they are."""
+        return self._frozen
+
+    def freeze(self, layers: Sequence[nn.Module]) -> None:
+        """Keep layers of the base as they are: no gradients, and evaluation even in training.
+
+        All others move, also those that a base which is such a network itself has kept still.
+        """
+        for module in self.modules():
+            if isinstance(module, Stacked):
+                module._frozen, module._still = (), ()
+        self.requires_grad_(True)
+        self._frozen = tuple(layers)
+        self._still = tuple(_without_movement(self.base, set(layers)))
+        for layer in layers:
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Stacked:
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        for layer in self.base.modules() if self._rests else (*self._frozen, *self._still):
+            layer.training = False
+        return self
+
+    def frozen_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and tensor of every frozen weight and statistic."""
+        kept = {id(layer) for layer in self._frozen}
+        for name, layer in self.named_modules():
+            if id(layer) in kept:
+                for part, tensor in (
+                    *layer.named_parameters(recurse=False),
+                    *layer.named_buffers(recurse=False),
+                ):
+                    yield f"{name}.{part}", tensor
+
+
+class Beginning(nn.Module):
+    """The part of a classifier that computes the same for an image at every step of training."""
+
+    def __init__(self, preprocess: nn.Module, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, images_BHWC: Tensor) -> Tensor:
+        """Compute features from bytes."""
+        values: Tensor = self.preprocess(images_BHWC)
+        for layer in self.layers:
+            values = layer(values)
+        return values
+
+    def describe(self) -> list[str]:
+        """Say what the layers are, one line each."""
+        return [str(layer) for layer in self.layers]
+
+
+class Rest(nn.Module):
+    """The part of a stacked network behind its frozen beginning; its layers are the network's own."""
+
+    def __init__(self, network: Stacked, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.network = network  # whole, so that switching to training keeps frozen layers in evaluation
+        self._layers = tuple(layers)
+
+    def forward(self, values_BF: Tensor) -> Tensor:
+        """Compute logits_BK from what the beginning gives."""
+        if values_BF.ndim == 4:  # as a convolution leaves its maps: another order sums to other last bits
+            values_BF = values_BF.contiguous(memory_format=torch.channels_last)
+        for layer in self._layers:
+            values_BF = layer(values_BF)
+        if self.network.probabilities:
+            values_BF = values_BF.softmax(dim=1)
+        logits_BK: Tensor = self.network.head(values_BF)
+        return logits_BK
+
+
+def split_frozen(preprocess: nn.Module, network: Stacked) -> tuple[Beginning, Rest] | None:
+    """Cut a network behind the last of its first layers that never change what they compute.
+
+    Those are frozen, or without weights and chance. A base that is no plain sequence of
+    layers is taken whole or not at all.
+
+    Args:
+        preprocess: From bytes to what the network takes.
+        network: Its layers are used, not copied.
+
+    Returns:
+        Both parts; None when not even one layer with weights is frozen in front.
+    """
+    base = list(network.base) if isinstance(network.base, nn.Sequential) else [network.base]
+    frozen = set(network.frozen)
+    count = next((k for k, layer in enumerate(base) if not _constant(layer, frozen)), len(base))
+    if not any(True for layer in base[:count] for _ in layer.parameters()):
+        return None
+    return Beginning(preprocess, base[:count]), Rest(network, base[count:])
+
+
+def _without_movement(base: nn.Module, frozen: set[nn.Module]) -> Iterator[nn.Module]:
+    """Yield the parts of a base that hold weights, all of them frozen.
+
+    Their own `training` matters, too: dropout may be a function that asks for it.
+    """
+    for module in base.modules():
+        owners = [m for m in module.modules() if next(m.parameters(recurse=False), None) is not None]
+        if owners and all(owner in frozen for owner in owners):
+            yield module
+
+
+def _constant(layer: nn.Module, frozen: set[nn.Module]) -> bool:
+    """Tell whether a layer computes the same in every step."""
+    leaves = [m for m in layer.modules() if next(m.children(), None) is None]
+    owners = [m for m in layer.modules() if next(m.parameters(recurse=False), None) is not None]
+    random = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    return all(m in frozen for m in owners) and all(
+        m in frozen or not (isinstance(m, random) or next(m.buffers(recurse=False), None) is not None)
+        for m in leaves
+    )
+
+
+def still_layers(model: nn.Module) -> set[nn.Module]:
+    """Collect every layer of a model that stays as it is, for good or while a base rests."""
+    return {
+        layer
+        for module in model.modules()
+        if isinstance(module, Stacked)
+        for layer in (module.base.modules() if module.rests else module.frozen)
+    }
+
+
+def describe_frozen(model: nn.Module) -> dict[str, Any]:
+    """Describe what of a model stays as it is, so that a change of a single bit shows.
+
+    Args:
+        model: May hold `Stacked` networks anywhere.
+
+    Returns:
+        The names of the frozen layers that hold numbers, how many parameters they have
+        (statistics included), and the SHA-256 of all those numbers; nothing when nothing is
+        frozen.
+    """
+    hasher, layers, numbers = hashlib.sha256(), [], 0
+    for module in model.modules():
+        if not (isinstance(module, Stacked) and module.frozen):
+            continue
+        for name, tensor in module.frozen_tensors():
+            hasher.update(name.encode() + b"\0")
+            hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            layers.append(name.rpartition(".")[0])
+            numbers += tensor.numel() if tensor.is_floating_point() else 0
+    if not layers:
+        return {}
+    return {"layers": list(dict.fromkeys(layers)), "parameters": numbers, "sha256": hasher.hexdigest()}
+
+
+def blocks(network: nn.Module) -> list[list[nn.Module]]:
+    """Group a network's layers with weights into blocks, from the images to the output.
+
+    A block is a part of the network, or of a sequence in it, that holds weights; a
+    normalization belongs to what it normalizes.
+    """
+    found: list[list[nn.Module]] = []
+    for part in _parts(network):
+        owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
+        if not owners:
+            continue
+        if found and isinstance(part, _NORMS):
+            found[-1] += owners
+        else:
+            found.append(owners)
+    return found
+
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+def _parts(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the children of a network, and those of its sequences in their place."""
+    for child in network.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from child.children()
+        else:
+            yield child
+
+
+def counted_layers(network: nn.Module) -> list[tuple[str, nn.Module | None]]:
+    """List a network's layers as Keras counts them: those without weights too, and a softmax at the end.
+
+    A layer is a module without parts, or one with weights of its own: timm's batch
+    normalization holds its activation as a part.
+    """
+    layers: list[tuple[str, nn.Module | None]] = [
+        (name, module)
+        for name, module in network.named_modules()
+        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+    ]
+    return [*layers, (SOFTMAX, None)]
+
+
+def all_but_last(network: nn.Module, count: int) -> list[nn.Module]:
+    """List the layers before the last ones.
+
+    Args:
+        network: The base.
+        count: How many stay out of the list, counted as Keras counts, 0 or more.
+
+    Returns:
+        Layers without the softmax at the end, which is none here.
+
+    Raises:
+        ConfigError: The network has fewer layers.
+    """
+    layers = counted_layers(network)
+    if count > len(layers):
+        raise ConfigError(f"train_last: got {count}, but the network has {len(layers)} layers")
+    return [layer for _, layer in layers[: len(layers) - count] if layer is not None]
+
+
+def all_but_blocks(network: nn.Module, blocks: Sequence[str]) -> list[nn.Module]:
+    """List the layers outside of named blocks.
+
+    Args:
+        network: The base.
+        blocks: Names of modules, such as ``"pointwise13"`` or ``"blocks.6"``; all below them is meant.
+
+    Returns:
+        Layers with or without weights.
+
+    Raises:
+        ConfigError: The network has no such block; the nearest names are told.
+    """
+    names = [name for name, _ in network.named_modules() if name]
+    for block in blocks:
+        if block not in names:
+            raise ConfigError(f"train: the network has no block '{block}'{nearest(block, names)}")
+    inside = tuple(f"{block}." for block in blocks)
+    return [
+        layer
+        for name, layer in counted_layers(network)
+        if layer is not None and not (name in blocks or name.startswith(inside))
+    ]
+
+
+def without_output(network: nn.Module, classes: int) -> tuple[nn.Module, int]:
+    """Cut a network before its last dense layer.
+
+    Args:
+        network: Gives logits; its own parts are used, not copied.
+        classes: That it gives.
+
+    Returns:
+        What gives features_BF, and how many those are.
+
+    Raises:
+        ConfigError: The network has no dense layer, or its last one gives something else.
+    """
+    dense = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not dense:
+        raise ConfigError(
+            'tap = "features": the network has no dense layer, expected one that gives its classes'
+        )
+    name, last = dense[-1]
+    if last.out_features != classes:
+        raise ConfigError(
+            f'tap = "features": the last dense layer, {name}, gives {last.out_features} values, '
+            f"expected {classes}, the classes of its network"
+        )
+    if isinstance(network, nn.Sequential) and "." not in name:
+        names = [child for child, _ in network.named_children()]
+        kept = names[: names.index(name)]
+        return nn.Sequential(
+            OrderedDict((child, getattr(network, child)) for child in kept)
+        ), last.in_features
+    parent = network.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], nn.Identity())
+    return network, last.in_features
+
+
+def stack(
+    base: nn.Module, *, base_classes: int, tap: Tap, head: Sequence[int | float], classes: int
+) -> Stacked:
+    """Put a head on a base; the head's weights are drawn from torch's current generator.
+
+    Args:
+        base: Gives logits of `base_classes`.
+        base_classes: Of the task that the base was trained on.
+        tap: Where the head is put.
+        head: As `Head` takes it.
+        classes: Of the task at hand.
+
+    Returns:
+        In training mode, all trainable.
+
+    Raises:
+        ConfigError: The base cannot be tapped there.
+    """
+    if tap == "output":
+        return Stacked(base, Head(base_classes, head, classes), probabilities=True)
+    body, features = without_output(base, base_classes)
+    return Stacked(body, Head(features, head, classes), probabilities=False)

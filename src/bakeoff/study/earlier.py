@@ -1,0 +1,148 @@
+"""Runs of earlier studies, as sources: found by their folder, rebuilt from what that study says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError, safe_open
+
+from bakeoff.errors import ConfigError
+from bakeoff.models.architecture import Architecture, OnBackbone, OnSource
+from bakeoff.models.catalog import is_user_model
+from bakeoff.models.pretrained import backbone
+from bakeoff.records import RunFolder, RunRecord, StudyFolder
+from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
+
+RUNS = "runs"  # the folder of a study in which its runs lie: runs/<task>/<candidate>/seed-<k>
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A finished run of another study, and what its network is."""
+
+    folder: RunFolder
+    record: RunRecord
+    classes: int
+    architecture: Architecture
+    mean: tuple[float, ...]  # of its preprocessing, 0..255
+    std: tuple[float, ...]
+    seen: frozenset[str] | None  # digests of the images it was trained or chosen by; None when unknown
+
+
+def is_folder(source: str) -> bool:
+    """Tell whether a source is given by its folder; no candidate's name has a slash.
+
+    >>> is_folder("studies/classic/runs/10-classes/mobilenet"), is_folder("mobilenet")
+    (True, False)
+    """
+    return "/" in source
+
+
+def earlier_run(source: str, seed: int, base_dir: Path) -> Earlier:
+    """Find a run by its folder, or by its candidate's folder and a seed.
+
+    Args:
+        source: ``<study>/runs/<task>/<candidate>``, with or without ``seed-<k>``.
+        seed: Taken where the folder names none.
+        base_dir: What a relative path refers to.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConfigError: There is no finished run, or its network cannot be built again from its study.
+    """
+    path = base_dir / os.path.expanduser(source)
+    path = path if path.name.startswith("seed-") else path / f"seed-{seed}"
+    record = RunFolder(path).read()
+    if record is None:
+        raise ConfigError(f"from: {path} holds no run that has ended")
+    if record.status != "finished":
+        raise ConfigError(f"from: {path} {record.status}: {record.reason}")
+    study = StudyFolder(_study_of(path))
+    spec = study.spec()
+    task = next((task for task in spec.tasks if task.name == record.task), None)
+    known = study.read_task(record.task)
+    if task is None or known is None:
+        raise ConfigError(f"from: the study {study.path} no longer has the task '{record.task}'")
+    folder = study.run(record.task, record.candidate, record.seed)
+    architecture = _architecture(study, spec, task, record.candidate, record.seed, len(known.class_ids))
+    mean, std = _preprocessing(folder)
+    return Earlier(folder, record, len(known.class_ids), architecture, mean, std, _seen(study, record.task))
+
+
+def _preprocessing(folder: RunFolder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Read mean and deviation of each channel from a run's weights, of which they are a part."""
+    path = folder.weights_path
+    try:
+        with safe_open(path, framework="pt") as weights:
+            mean, scale = (weights.get_tensor(f"preprocess.{name}").reshape(-1) for name in ("mean", "scale"))
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"from: cannot read the weights {path}: {error}") from None
+    return tuple(mean.tolist()), tuple((1 / scale).tolist())
+
+
+def _seen(study: StudyFolder, task: str) -> frozenset[str] | None:
+    """List the digests of a task's training and validation images."""
+    rows = study.read_manifest(task)
+    if not rows or "sha256" not in rows[0]:
+        return None
+    return frozenset(row["sha256"] for row in rows if row["part"] in ("train", "validation"))
+
+
+def _study_of(path: Path) -> Path:
+    """Return the study's folder that a run's folder lies in."""
+    parents = path.absolute().parents
+    if len(parents) < 4 or parents[2].name != RUNS:
+        raise ConfigError(f"from: got {path}, expected <study>/{RUNS}/<task>/<candidate>/seed-<k>")
+    return parents[3]
+
+
+def _architecture(
+    study: StudyFolder, spec: StudySpec, task: TaskSpec, name: str, seed: int, classes: int
+) -> Architecture:
+    """Say what a candidate's network was, by its study."""
+    candidate = next((one for one in spec.candidates_of(task) if one.name == name), None)
+    if candidate is None:
+        raise ConfigError(f"from: the study {study.path} no longer has the candidate '{name}'")
+    if candidate.model is not None:
+        if is_user_model(candidate.model):
+            raise ConfigError(
+                f"from: '{name}' of {study.path} is a network from a file, {candidate.model}; "
+                "make it a candidate of this study"
+            )
+        return candidate.model
+    source = candidate.source or ""
+    if candidate.is_pretrained:
+        return OnBackbone(
+            backbone=backbone(source),
+            weights=None if candidate.weights is None else Path(os.path.expanduser(candidate.weights)),
+            head=candidate.head,
+            train=moving(candidate),
+            train_last=candidate.train_last,
+        )
+    if is_folder(source):
+        raise ConfigError(f"from: '{name}' of {study.path} stands on a third study's run; name that one")
+    record = study.run(task.name, source, seed).read()
+    if record is None:
+        raise ConfigError(f"from: the run that '{name}' of {study.path} stands on is not there")
+    return OnSource(
+        base=_architecture(study, spec, task, source, seed, classes),
+        base_classes=classes,
+        input_size=record.input_size,
+        source=source,
+        identity=record.identity,
+        weights=study.run(task.name, source, seed).weights_path,
+        tap=candidate.tap,
+        head=candidate.head,
+        train=moving(candidate),
+        train_last=candidate.train_last,
+    )
+
+
+def moving(candidate: CandidateSpec) -> Literal["all", "head"] | tuple[str, ...]:
+    """Say what of a source moves: ``"all"``, ``"head"``, or blocks by name."""
+    return "head" if candidate.probe else candidate.train

@@ -1,0 +1,101 @@
+"""The study `pick`: which classifier for these images, within this time?
+
+Three approaches under equal seconds of training: a linear probe and a fine-tuning of a
+pretrained network, and a small network from scratch. Sizes follow from the images, the time
+and the machine's measured speed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bakeoff.data.survey import Survey
+from bakeoff.models.pretrained import backbone
+from bakeoff.spec.candidate import PRETRAINED
+from bakeoff.study.single import (
+    BACKWARD,
+    SCRATCH_SIDE,
+    Decision,
+    input_sizes,
+    largest_affordable,
+    no_mirrors,
+    seconds_per_image,
+    short_name,
+)
+from bakeoff.training.machine import Machine
+from bakeoff.units import format_seconds
+
+BACKBONE = "tf_efficientnet_lite0"  # its weights come as a package, so that no hub is needed
+SMALL = "model4"  # the original study's best
+CANDIDATES = 3
+FEWEST_EPOCHS = 3  # of the fine-tuning; a larger input that leaves fewer is not worth its cost
+EVALUATION = 0.25  # of the budget, for what is not training: evaluation in full precision, reading
+
+
+def run_time(budget: float, seeds: int) -> str:
+    """Say how long each run may train: an equal share of what is kept for training."""
+    return f"{max(1, round(budget * (1 - EVALUATION) / (CANDIDATES * seeds)))}s"
+
+
+def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, seeds: int = 1) -> Decision:
+    """Lay out the study.
+
+    Args:
+        data: A path or a source's name.
+        budget: Seconds for all of it.
+        found: The images.
+        machine: On which speed is measured.
+        seeds: Runs of each candidate.
+
+    Returns:
+        The study as plain values, and a line for each thing that was decided.
+
+    Raises:
+        BakeoffError: The weights of the pretrained network are not at hand.
+    """
+    known = backbone(f"{PRETRAINED}{BACKBONE}")
+    seconds = budget * (1 - EVALUATION) / (CANDIDATES * seeds)
+    per_image = seconds_per_image(
+        known, known.input_size, machine, side=min(known.input_size, max(found.side, 8))
+    )
+    sizes = input_sizes(known)
+    probe = largest_affordable(sizes, known, found.images * per_image, 0.8 * seconds)
+    tuned = largest_affordable(
+        sizes, known, FEWEST_EPOCHS * BACKWARD * found.images * per_image, 0.8 * seconds
+    )
+    image_size = min(max(probe, tuned), max(found.side, 8))
+    fresh = min(image_size, SCRATCH_SIDE)
+    moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(data) else "alternating"}
+    tuning = {
+        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+        "label_smoothing": 0.1,
+        "augmentation": moves,
+    }
+    values: dict[str, Any] = {
+        "name": "pick",
+        "title": f"Which classifier for {short_name(data)}?",
+        "description": "A probe, a fine-tuning and a small network from scratch, under equal seconds.",
+        "seeds": list(range(seeds)),
+        "recipe": {
+            "time": run_time(budget, seeds),
+            "batch_size": 64 if found.images >= 1000 else 16,
+            "schedule": "one-cycle",
+        },
+        "task": [
+            {"name": short_name(data), "data": data, "image_size": image_size, "control": "budget"},
+        ],
+        "candidate": [
+            {"name": "probe", "from": f"{PRETRAINED}{BACKBONE}", "probe": True, "input_size": probe},
+            {"name": "fine-tuning", "from": f"{PRETRAINED}{BACKBONE}", "input_size": tuned,
+             "source_lr": 0.1, "recipe": tuning},
+            {"name": "from scratch", "model": SMALL, "input_size": fresh,
+             "recipe": {**tuning, "norm_statistics": "recalibrated"}},
+        ],
+    }  # fmt: skip
+    said = (
+        f"{format_seconds(seconds)} of training for each of {CANDIDATES * seeds} runs, a quarter of the "
+        "budget kept for evaluation.",
+        f"Input: {probe} pixels for the probe, {tuned} for the fine-tuning, {fresh} from scratch; the "
+        f"images' shorter sides are about {found.side}.",
+    )
+    return Decision(values, said)

@@ -1,0 +1,254 @@
+"""A study of one candidate on one dataset, and what is decided for those who do not say.
+
+The defaults are a start that is hard to be disappointed by, not the best there is; each is
+told in a line, and every one can be given instead.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bakeoff.data.preprocess import Preprocess
+from bakeoff.data.survey import Survey
+from bakeoff.models.pretrained import Backbone, backbone, build_backbone
+from bakeoff.spec.candidate import PRETRAINED
+from bakeoff.spec.write import to_toml
+from bakeoff.training.classifier import Classifier, placed
+from bakeoff.training.machine import Machine, resolve_precision
+from bakeoff.units import format_seconds
+
+PASS_SECONDS = 240.0  # that the frozen part of a probe may take for all images
+TUNING_SECONDS = 600.0  # that a fine-tuning may take
+SMALLEST_INPUT = 64  # pixels, of a network that somebody else has trained on larger ones
+SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
+SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
+TUNING_EPOCHS = 5
+BACKWARD = 3  # a training step costs about three predictions
+WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
+           "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
+           "torchvision:GTSRB")  # fmt: skip
+# A mirrored letter, digit or traffic sign is another one.
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What somebody asked for in one line."""
+
+    model: str  # ours, "my_net.py:build", or "timm:NAME"
+    data: str
+    name: str | None = None
+    probe: bool = False
+    classes: int | None = None
+    seeds: int = 1
+    image_size: int | None = None  # that images are stored in, pixels
+    input_size: int | None = None  # that the network takes, pixels
+    candidate: Mapping[str, Any] = field(default_factory=dict)  # head, train, weights, views ...
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # keys of the recipe
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A study's plain values, and what was decided in it."""
+
+    values: Values
+    said: tuple[str, ...]
+
+
+def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
+    """Turn a wish into a study.
+
+    Args:
+        wish: What was said.
+        found: The images.
+        machine: On which a pretrained network's speed is measured, where the size depends on it.
+
+    Returns:
+        The study as plain values, and a line for each thing that was decided.
+
+    Raises:
+        BakeoffError: There is no such network, or its weights are not at hand.
+    """
+    known = backbone(wish.model) if wish.model.startswith(PRETRAINED) else None
+    input_size, why = _input_size(wish, found, known, machine)
+    # Smaller images are enlarged on their device, larger ones drawn small on the way to the cache.
+    image_size = wish.image_size or min(input_size, max(found.side, 8))
+    candidate: Values = {"name": _candidate_name(wish)}
+    recipe = default_recipe(wish, found, image_size, tuned=known is not None)
+    if known is not None:
+        candidate["from"] = wish.model
+        if not wish.probe and not {"train", "train_last"} & set(wish.candidate):
+            candidate |= {"source_lr": 0.1, "head_epochs": 1}
+    else:
+        candidate["model"] = wish.model
+    if input_size != image_size or known is not None:
+        candidate["input_size"] = input_size
+    if wish.probe:
+        candidate["probe"] = True
+    task: Values = {"name": short_name(wish.data), "data": wish.data, "image_size": image_size}
+    if wish.classes is not None:
+        task["classes"] = wish.classes
+    settings = _over(recipe, wish.recipe)
+    values = {
+        "name": wish.name or study_name(wish),
+        "title": f"{wish.model} on {short_name(wish.data)}",
+        "seeds": list(range(wish.seeds)),
+        "recipe": settings,
+        "task": [task],
+        "candidate": [candidate | dict(wish.candidate)],
+    }
+    return Decision(values, (why, _recipe_line(wish, settings)))
+
+
+def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -> Values:
+    """Choose a recipe by the number of images, and by whether the network was trained before.
+
+    Args:
+        wish: What was said; a length that it gives takes the place of the chosen one.
+        found: The images.
+        image_size: Pixels that they are stored in.
+        tuned: Whether the network was trained before.
+
+    Returns:
+        Keys of a recipe.
+    """
+    if wish.probe:
+        return {}
+    moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(wish.data) else "alternating"}
+    epochs = TUNING_EPOCHS if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
+    recipe: Values = {
+        "epochs": epochs,
+        "batch_size": 64 if found.images >= 1000 else 16,
+        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+        "schedule": "one-cycle",
+        "label_smoothing": 0.1,
+        "augmentation": moves,
+        "norm_statistics": "moving" if tuned else "recalibrated",
+    }
+    if {"epochs", "steps", "time"} & set(wish.recipe):
+        del recipe["epochs"]
+    return recipe
+
+
+def _over(chosen: Values, given: Mapping[str, Any]) -> Values:
+    """Lay what was given over what was chosen; a table of another name starts from its own defaults."""
+    values = dict(chosen)
+    for key, value in given.items():
+        old = values.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            same = value.get("name", old.get("name")) == old.get("name")
+            value = {**old, **value} if same else value
+        values[key] = value
+    return values
+
+
+def study_name(wish: Wish) -> str:
+    """Name the study of a wish: its network, its data, and whether it is a probe."""
+    parts = [
+        short_name(wish.model.removeprefix(PRETRAINED)),
+        short_name(wish.data),
+        *(["probe"] if wish.probe else []),
+    ]
+    if wish.classes is not None:
+        parts.insert(2, str(wish.classes))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts)).strip("-.") or "train"
+
+
+def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Machine) -> tuple[int, str]:
+    """Choose how large the network sees the images; say why."""
+    if wish.input_size is not None:
+        return wish.input_size, f"Input: {wish.input_size} pixels, as asked for."
+    if known is None:
+        size = wish.image_size or max(8, min(found.side or SCRATCH_SIDE, SCRATCH_SIDE))
+        return size, f"Input: {size} pixels; the images' shorter sides are about {found.side}."
+    largest = known.input_size
+    per_image = seconds_per_image(known, largest, machine, side=min(largest, max(found.side, 8)))
+    often, limit, doing = 1.2, PASS_SECONDS, "for one frozen pass over all images"
+    if not wish.probe:
+        epochs = float(wish.recipe.get("epochs", TUNING_EPOCHS))
+        often, limit, doing = BACKWARD * epochs, TUNING_SECONDS, f"for {epochs:g} epochs"
+    cost = often * found.images * per_image  # at the largest size
+    size = largest_affordable(input_sizes(known), known, cost, limit)
+    here = format_seconds(cost * (size / largest) ** 2)
+    return size, (
+        f"Input: {size} pixels, about {here} {doing}; the network was trained on {largest} (about "
+        f"{format_seconds(cost)}), the images' shorter sides are about {found.side}."
+    )
+
+
+def input_sizes(known: Backbone) -> list[int]:
+    """List the sizes at which a pretrained network may see images, up to the one it was trained on."""
+    largest = known.input_size
+    if known.one_size:
+        return [largest]
+    return [*range(SMALLEST_INPUT, largest, 16), largest] if largest > SMALLEST_INPUT else [largest]
+
+
+def largest_affordable(sizes: list[int], known: Backbone, cost: float, limit: float) -> int:
+    """Choose the largest size within a limit, or the smallest of all.
+
+    Args:
+        sizes: Rising, pixels.
+        known: The network.
+        cost: Seconds at the size that it was trained on; they fall with the square of the size.
+        limit: Seconds.
+
+    Returns:
+        Pixels.
+    """
+    return max((s for s in sizes if cost * (s / known.input_size) ** 2 <= limit), default=sizes[0])
+
+
+def no_mirrors(data: str) -> bool:
+    """Tell whether mirrored images of a source would belong to another class, or to none."""
+    return data in WRITTEN
+
+
+def seconds_per_image(known: Backbone, size: int, machine: Machine, *, side: int, images: int = 32) -> float:
+    """Measure how long a pretrained network takes for an image, on this machine as it is now.
+
+    Args:
+        known: The network; its weights do not matter.
+        size: Pixels that it sees.
+        machine: Where.
+        side: Pixels of the images as they are stored.
+        images: Of a batch.
+
+    Returns:
+        Seconds, the better of two batches.
+    """
+    device = machine.torch_device
+    precision, _ = resolve_precision("auto", device)
+    network = build_backbone(known, None)[0]
+    model = Classifier(Preprocess(known.mean, known.std, size), network).eval().to(device)
+    model = placed(model, device)
+    batch_BHWC = torch.zeros(images, side, side, 3, dtype=torch.uint8, device=device)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            float(model(batch_BHWC).float().sum())  # waits for a GPU
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:]) / images
+
+
+def _recipe_line(wish: Wish, recipe: Mapping[str, Any]) -> str:
+    if wish.probe:
+        return "Training: a linear probe, its penalty chosen on validation."
+    return f"Recipe: {', '.join(to_toml(recipe).splitlines())}."
+
+
+def _candidate_name(wish: Wish) -> str:
+    return f"{short_name(wish.model.removeprefix(PRETRAINED))}{' probe' if wish.probe else ''}"
+
+
+def short_name(data: str) -> str:
+    """Name data by the last part of its path."""
+    return data.rstrip("/\\").replace("\\", "/").rpartition("/")[2] or data

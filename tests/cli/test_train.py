@@ -1,0 +1,133 @@
+"""`bakeoff train`: from one line to a study's folder."""
+
+import pytest
+import small_study
+import timm
+import torch
+from safetensors.torch import save_file
+
+import bakeoff
+from bakeoff.cli.train import _head, _recipe
+from bakeoff.errors import ConfigError, StudyError
+from bakeoff.models import pretrained
+from bakeoff.spec import load_study
+from bakeoff.study import pick
+
+SIZE = {"image_size": 8, "device": "cpu", "threads": 1, "report": False}
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    small_study.write(tmp_path)
+
+
+def test_one_line_leaves_a_study_that_can_be_run_again(tmp_path):
+    result = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
+    assert result.path.name == "net.py-plain-digits-3"
+    assert [record.status for record in result.records] == ["finished"]
+    spec, _ = load_study(result.path / "study.toml")
+    assert spec == result.folder.spec()
+    again = bakeoff.run(result.path / "study.toml", out=result.path, device="cpu", threads=1, report=False)
+    assert again.records == result.records
+
+
+def test_the_same_line_keeps_its_sizes_and_another_one_is_refused(tmp_path):
+    first = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
+    del (other := dict(SIZE))["image_size"]
+    again = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **other)
+    assert again.records == first.records
+    file = (first.path / "study.toml").read_text()
+    with pytest.raises(StudyError, match="epochs"):
+        bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 2}, **SIZE)
+    assert (first.path / "study.toml").read_text() == file
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    file = tmp_path / "given.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_a_network_of_timm_with_weights_from_a_file(weights, probe):
+    result = bakeoff.train(
+        "timm:test_resnet", "digits", probe=probe, classes=3, input_size=32,
+        recipe={} if probe else {"steps": 3}, candidate={"weights": str(weights)}, **SIZE,
+    )  # fmt: skip
+    (record,) = result.records
+    assert record.status == "finished"
+    assert record.input_size == 32
+    assert record.pretrained["network"] == "timm:test_resnet"
+    assert record.pretrained["seen"] == "on ImageNet, as far as is known of a file"
+    assert len(record.pretrained["weights_sha256"]) == 64
+    assert bool(record.probe) == probe
+    if probe:
+        assert record.metric("test_accuracy") > 0.5  # of three classes, from random features
+
+
+def test_settings_are_read_as_toml_writes_them():
+    assert _recipe({}, 0.1, ["optimizer.name=sgd", "recipe.ema=0.99", "augmentation.flip=true"]) == {
+        "optimizer": {"lr": 0.1, "name": "sgd"}, "ema": 0.99, "augmentation": {"flip": True},
+    }  # fmt: skip
+    assert _head("1024, 0.5,10") == [1024, 0.5, 10]
+
+
+@pytest.mark.parametrize("text", ["nothing", "=3", "optimizer.lr.more=1"])
+def test_a_setting_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError, match="--set: got"):
+        _recipe({}, 0.1, [text])
+
+
+def test_a_head_of_words_is_refused():
+    with pytest.raises(ConfigError, match="--head: got 'wide'"):
+        _head("10,wide")
+
+
+def test_a_file_that_was_changed_by_hand_is_never_written_over(tmp_path):
+    result = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
+    file = result.path / "study.toml"
+    file.write_text(file.read_text() + '\n[[candidate]]\nname = "more"\nmodel = "model1"\n')
+    text = file.read_text()
+    with pytest.raises(StudyError, match="was changed by hand"):
+        bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
+    assert file.read_text() == text
+
+
+def test_a_folder_with_a_study_file_of_the_users_own_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    file = small_study.write(tmp_path / "mine").rename(tmp_path / "mine" / "study.toml")
+    (tmp_path / "mine" / "net.py").unlink()
+    text = file.read_text()
+    with pytest.raises(StudyError, match="was changed by hand"):
+        bakeoff.train("net.py:plain", "digits", out="mine", recipe={"epochs": 1}, **SIZE)
+    assert file.read_text() == text
+
+
+def test_more_seeds_go_into_the_same_folder(tmp_path):
+    bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
+    again = bakeoff.train("net.py:plain", "digits", classes=3, seeds=2, recipe={"epochs": 1}, **SIZE)
+    assert [record.seed for record in again.records] == [0, 1]
+    assert load_study(again.path / "study.toml")[0].seeds == (0, 1)
+
+
+def test_pick_answers_for_any_images(tmp_path, weights, monkeypatch, class_folders):
+    monkeypatch.setattr(pick, "BACKBONE", "test_resnet")
+    monkeypatch.setattr(pick, "SMALL", "model1")
+    monkeypatch.setattr(pretrained, "_packaged", lambda name: weights)
+    options = {"device": "cpu", "threads": 1, "report": False}
+    result = bakeoff.pick(class_folders, "16s", **options)
+    assert result.path.name == f"pick-{class_folders.name}"
+    by_name = {record.candidate: record for record in result.records}
+    assert list(by_name) == ["probe", "fine-tuning", "from scratch"]
+    assert {record.status for record in by_name.values()} == {"finished"}
+    assert {record.recipe["time"] for record in by_name.values()} == {"4s"}
+    assert len({record.control_digest for record in by_name.values()}) == 1
+    assert bakeoff.pick(class_folders, "16s", **options).records == result.records
+    with pytest.raises(ConfigError, match="begun with 4s"):
+        bakeoff.pick(class_folders, "30s", **options)
+    with pytest.raises(ConfigError, match="--budget: got '3ep'"):
+        bakeoff.pick(class_folders, "3ep", **options)

@@ -1,0 +1,80 @@
+"""What `train` decides for those who do not say."""
+
+import pytest
+
+from bakeoff.data.survey import Survey
+from bakeoff.errors import UnknownNameError
+from bakeoff.spec import study_from_dict
+from bakeoff.study import single
+from bakeoff.study.single import Wish, decide
+from bakeoff.training.machine import Machine
+
+MACHINE = Machine("cpu", 1)
+
+
+def _decide(found=Survey(1000, 10, 100), seconds=0.01, monkeypatch=None, **wish):  # noqa: B008 - frozen
+    if monkeypatch is not None:
+        monkeypatch.setattr(single, "seconds_per_image", lambda *_, **__: seconds)
+    values = decide(Wish(**{"model": "model1", "data": "images/birds", **wish}), found, MACHINE)
+    return study_from_dict(values.values, "here"), values.said
+
+
+def test_a_fresh_network_sees_the_images_in_their_own_size_up_to_64_pixels():
+    small, _ = _decide(Survey(1000, 10, 28))
+    large, said = _decide(Survey(1000, 10, 500))
+    assert small.tasks[0].image_size == 28
+    assert large.tasks[0].image_size == 64
+    assert "shorter sides are about 500" in said[0]
+    assert large.name == "model1-birds"
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(100, 60), (30_000, 20), (1_000_000, 10)])
+def test_fewer_images_are_seen_more_often(images, epochs):
+    assert _decide(Survey(images, 10, 64))[0].recipe.epochs == epochs
+
+
+def test_what_is_asked_for_is_what_is_done():
+    study, _ = _decide(
+        recipe={"time": "10m", "optimizer": {"name": "sgd", "lr": 0.1}}, image_size=48, seeds=3
+    )
+    assert str(study.recipe.length) == "600s"
+    assert study.recipe.optimizer.name == "sgd"
+    assert study.recipe.optimizer.weight_decay == 0  # none of adamw's
+    assert study.tasks[0].image_size == 48
+    assert study.seeds == (0, 1, 2)
+
+
+def test_digits_are_not_mirrored():
+    assert _decide(data="digits")[0].recipe.augmentation.flip == "none"
+    assert _decide()[0].recipe.augmentation.flip == "alternating"
+
+
+@pytest.mark.parametrize(("seconds", "size"), [(1e-4, 224), (0.01, 128), (10.0, 64)])
+def test_a_probe_takes_the_largest_size_that_it_has_time_for(seconds, size, monkeypatch):
+    found = Survey(60_000, 10, 64)
+    study, said = _decide(found, seconds, monkeypatch, model="timm:resnet18", probe=True)
+    (candidate,) = study.candidates
+    assert candidate.input_size == size
+    assert candidate.probe
+    assert candidate.source == "timm:resnet18"
+    assert study.tasks[0].image_size == 64  # enlarged on the device
+    assert f"Input: {size} pixels" in said[0]
+
+
+def test_large_images_are_stored_as_small_as_the_network_takes_them(monkeypatch):
+    study, _ = _decide(Survey(100, 2, 3000), 1e-4, monkeypatch, model="timm:resnet18")
+    assert study.tasks[0].image_size == study.candidates[0].input_size == 224
+    assert study.candidates[0].source_lr == 0.1
+    assert study.candidates[0].head_epochs == 1
+
+
+def test_an_unknown_network_of_timm_is_refused_with_the_nearest_name():
+    with pytest.raises(UnknownNameError, match="resnet18"):
+        _decide(model="timm:resnet81")
+
+
+def test_a_networks_speed_is_measured():
+    from bakeoff.models.pretrained import backbone
+
+    known = backbone("timm:test_resnet")
+    assert 0 < single.seconds_per_image(known, 32, MACHINE, side=16, images=2) < 60
