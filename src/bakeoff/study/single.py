@@ -164,7 +164,7 @@ def study_name(wish: Wish) -> str:
 def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Machine) -> tuple[int, str]:
     """Choose how large the network sees the images; say why."""
     if wish.input_size is not None:
-        return wish.input_size, f"Input: {wish.input_size} pixels, as asked for."
+        return wish.input_size, f"Input: {wish.input_size} pixels, as asked for or as it was begun."
     if known is None:
         size = wish.image_size or max(8, min(found.side or SCRATCH_SIDE, SCRATCH_SIDE))
         return size, f"Input: {size} pixels; the images' shorter sides are about {found.side}."
