@@ -273,7 +273,8 @@ class Screen:
             if line.run.record is not None:
                 self._close(line, line.run.record, earlier=True)
         done = sum(run.record is not None for run in runs)
-        self._say(f"{len(runs)} runs, {done} of them done before" if done else f"{len(runs)} runs")
+        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        self._say(f"{count}, {done} of them done before" if done else count)
         older = sum(run.older for run in runs)
         if older:
             self._say(f"{older} ended runs are of an older version of their network and are trained anew")

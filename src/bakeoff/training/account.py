@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from bakeoff.models.architecture import describe_origin, title
+from bakeoff.models.architecture import title
 from bakeoff.models.summary import Summary
 from bakeoff.records import RunRecord
 from bakeoff.spec import digest
@@ -25,6 +25,7 @@ class Account:
     summary: Summary | None = None
     state: TrainingState | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    pretrained: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, Any] = field(default_factory=dict)
     features: dict[str, float] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Account:
             input_size=job.input_size,
             environment=describe_environment(job.machine),
             precision={"used": job.precision, "reason": job.precision_reason},
-            pretrained=describe_origin(job.architecture),
+            pretrained=self.pretrained,
             source=self.source,
             frozen=self.frozen,
             features=self.features,

@@ -24,7 +24,7 @@ from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, DataError, ResourceError, StudyError
 from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
-from bakeoff.models.architecture import title, user_files
+from bakeoff.models.architecture import describe_origin, title, user_files
 from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
@@ -140,6 +140,7 @@ class _Work:
         """Build, train and evaluate; the account keeps whatever was reached."""
         job, device = self.job, self.job.machine.torch_device
         self.account.source = describe_source(job)
+        self.account.pretrained = describe_origin(job.architecture)
         model = build_classifier(
             job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
             mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir,
