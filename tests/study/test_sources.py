@@ -204,3 +204,24 @@ def test_an_earlier_study_that_has_no_such_run_is_refused_before_anything_is_rea
         with pytest.raises(ConfigError, match=message):
             _from_earlier(tmp_path / "second", str(path), seeds=[0, 1])
     assert not (tmp_path / "second" / "out").exists()
+
+
+def test_a_source_that_has_learned_from_test_images_is_ranked_apart_and_says_so(tmp_path):
+    earlier = _train(tmp_path / "first", [STAGE]).folder
+    task = {"name": "digits", "data": "digits", "classes": 3, "image_size": 8}
+    path = str(earlier.run("digits", "stage", 0).path)
+    same = _from_earlier(tmp_path / "same", path).records[0]
+    other = _from_earlier(tmp_path / "other", path, task=[{**task, "split_seed": 1}]).records[0]
+    assert "source" not in same.differences
+    assert other.differences["source"][1].endswith("of 107 test images")
+
+
+def test_the_time_of_a_source_counts_against_an_equal_budget(tmp_path):
+    task = {"name": "digits", "data": "digits", "classes": 3, "image_size": 8, "control": "budget"}
+    values = small_study.study(candidate=[BASE, PROBE], task=[task])
+    values["recipe"] = {"time": "1s", "batch_size": 32, "precision": "fp32"}
+    base, probe = small_study.train(tmp_path, values).records
+    assert base.status == probe.status == "finished"
+    assert "time" not in base.differences
+    assert probe.differences["time"][0] == "1s"  # and took two, its source's included
+    assert probe.control_digest != base.control_digest

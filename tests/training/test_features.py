@@ -9,11 +9,13 @@ import pytest
 import small_study
 import torch
 
+from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.homes import cache_home
 from bakeoff.models.keras_layers import BatchNorm2dKeras
 from bakeoff.models.transfer import split_frozen, stack
 from bakeoff.records import claim_folder
+from bakeoff.spec import Augmentation
 from bakeoff.training import features, run
 
 BASE = {"name": "base", "model": "net.py:dropout"}
@@ -120,7 +122,7 @@ def test_another_process_that_makes_the_same_features_is_waited_for(tmp_path, mo
     assert small_study.results(again) == small_study.results(whole)
 
 
-def test_views_are_taken_in_turn_and_are_those_of_the_recipe(tmp_path):
+def test_views_are_kept_apart_and_named_as_a_difference(tmp_path):
     probe, recipe = {**PROBE, "views": 2}, {"epochs": 3, "augmentation": {"crop": 1, "flip": "random"}}
     folder = _train(tmp_path, probe, **recipe)
     record = folder.run("digits", "probe", 0).read()
@@ -211,3 +213,13 @@ def test_time_that_the_frozen_part_uses_up_is_told(tmp_path):
 
 
 _made = features._Pass.make
+
+
+def test_epochs_take_views_in_turn():
+    labels_N = np.arange(6)
+    stores = [ImageStore(np.full((6, 2), view, np.float32), labels_N, torch.device("cpu")) for view in (0, 1)]
+    batches = TrainingBatches(
+        stores[0], labels_N, batch_size=3, seed=0, augmentation=Augmentation(crop=1), instead=stores
+    )
+    taken = [{float(b.images_BHWC.mean()) for b in batches.epoch(epoch)} for epoch in range(4)]
+    assert taken == [{0.0}, {1.0}, {0.0}, {1.0}]

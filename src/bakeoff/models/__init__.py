@@ -3,5 +3,7 @@
 - `keras_layers`: the layers of Keras, in torch, so that weights can be exchanged.
 - `cnn`: the five networks of the original study, as plans. `catalog`: every network by
   name, or the user's own file. `summary`: a layer table of any of them.
-- `modes`: evaluation mode and back.
+- `alexnet`, `mobilenet`: the study's classic ones. `pretrained`: timm's, and where their weights
+  are found. `transfer`: heads, taps and freezing. `architecture`: all of that as plain data.
+- `depthwise`: full precision where half of it is slower. `modes`: evaluation mode and back.
 """

@@ -69,6 +69,11 @@ class CandidateSpec(Setting):
         """Whether it is built on a network of timm."""
         return self.source is not None and self.source.startswith(PRETRAINED)
 
+    @property
+    def is_on_earlier(self) -> bool:
+        """Whether it is built on an earlier study's run, by its folder; no candidate's name has a slash."""
+        return self.source is not None and not self.is_pretrained and "/" in self.source
+
     @field_validator("head", mode="before")
     @classmethod
     def _widths_and_rates(cls, value: object) -> object:

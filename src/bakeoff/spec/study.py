@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from bakeoff.errors import nearest
 from bakeoff.spec.base import Name, Setting
-from bakeoff.spec.candidate import PRETRAINED, CandidateSpec
+from bakeoff.spec.candidate import CandidateSpec
 from bakeoff.spec.recipe import Recipe
 from bakeoff.spec.task import TaskSpec
 
@@ -63,8 +63,8 @@ class StudySpec(Setting):
         by_name = {candidate.name: candidate for candidate in self.candidates_of(task)}
         for candidate in by_name.values():
             seen = [candidate.name]
-            while (source := by_name[seen[-1]].source) is not None:
-                if source.startswith(PRETRAINED) or "/" in source:  # trained elsewhere
+            while (source := (latest := by_name[seen[-1]]).source) is not None:
+                if latest.is_pretrained or latest.is_on_earlier:
                     break
                 if source not in by_name:
                     raise ValueError(

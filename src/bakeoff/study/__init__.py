@@ -4,6 +4,8 @@
   each with its identity. `lock`: what a folder has promised to hold constant.
 - `runner`: prepares, trains what is missing, writes results. `progress`: what a
   listener hears. `estimate`: time, memory and disk, by timing a few steps.
+- `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
+- `single`, `pick`: studies that are laid out by a few wishes and a look at the images.
 - `examples`: small copies of the images that the report shows.
 """
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture, OnBackbone, OnSource
+from bakeoff.models.architecture import Architecture
 from bakeoff.models.catalog import is_user_model
-from bakeoff.models.pretrained import backbone
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
-from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
+from bakeoff.spec import StudySpec, TaskSpec
+from bakeoff.study.origins import on_backbone, on_source
 
 RUNS = "runs"  # the folder of a study in which its runs lie: runs/<task>/<candidate>/seed-<k>
 
@@ -30,15 +29,6 @@ class Earlier:
     mean: tuple[float, ...]  # of its preprocessing, 0..255
     std: tuple[float, ...]
     seen: frozenset[str] | None  # digests of the images it was trained or chosen by; None when unknown
-
-
-def is_folder(source: str) -> bool:
-    """Tell whether a source is given by its folder; no candidate's name has a slash.
-
-    >>> is_folder("studies/classic/runs/10-classes/mobilenet"), is_folder("mobilenet")
-    (True, False)
-    """
-    return "/" in source
 
 
 def earlier_run(source: str, seed: int, base_dir: Path) -> Earlier:
@@ -117,32 +107,15 @@ def _architecture(
         return candidate.model
     source = candidate.source or ""
     if candidate.is_pretrained:
-        return OnBackbone(
-            backbone=backbone(source),
-            weights=None if candidate.weights is None else Path(os.path.expanduser(candidate.weights)),
-            head=candidate.head,
-            train=moving(candidate),
-            train_last=candidate.train_last,
-        )
-    if is_folder(source):
+        weights = None if candidate.weights is None else Path(os.path.expanduser(candidate.weights))
+        return on_backbone(candidate, weights)
+    if candidate.is_on_earlier:
         raise ConfigError(f"from: '{name}' of {study.path} stands on a third study's run; name that one")
     record = study.run(task.name, source, seed).read()
     if record is None:
         raise ConfigError(f"from: the run that '{name}' of {study.path} stands on is not there")
-    return OnSource(
-        base=_architecture(study, spec, task, source, seed, classes),
-        base_classes=classes,
-        input_size=record.input_size,
-        source=source,
-        identity=record.identity,
-        weights=study.run(task.name, source, seed).weights_path,
-        tap=candidate.tap,
-        head=candidate.head,
-        train=moving(candidate),
-        train_last=candidate.train_last,
-    )
-
-
-def moving(candidate: CandidateSpec) -> Literal["all", "head"] | tuple[str, ...]:
-    """Say what of a source moves: ``"all"``, ``"head"``, or blocks by name."""
-    return "head" if candidate.probe else candidate.train
+    return on_source(
+        candidate, study.run(task.name, source, seed),
+        base=_architecture(study, spec, task, source, seed, classes), classes=classes,
+        input_size=record.input_size, name=source, identity=record.identity,
+    )  # fmt: skip

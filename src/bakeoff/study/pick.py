@@ -13,7 +13,6 @@ from bakeoff.data.survey import Survey
 from bakeoff.models.pretrained import backbone
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.study.single import (
-    BACKWARD,
     SCRATCH_SIDE,
     Decision,
     input_sizes,
@@ -22,6 +21,7 @@ from bakeoff.study.single import (
     seconds_per_image,
     short_name,
 )
+from bakeoff.training.cost import BACKWARD
 from bakeoff.training.machine import Machine
 from bakeoff.units import format_seconds
 

@@ -25,9 +25,10 @@ from bakeoff.models.architecture import (
 )
 from bakeoff.models.catalog import check_model
 from bakeoff.models.pretrained import backbone, find_weights
-from bakeoff.records import SCHEMA, RunFolder, StudyFolder
+from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpec, digest
-from bakeoff.study.earlier import Earlier, earlier_run, is_folder, moving
+from bakeoff.study.earlier import Earlier, earlier_run
+from bakeoff.study.origins import on_backbone, on_source
 from bakeoff.study.selection import Selection
 from bakeoff.training.job import Job
 from bakeoff.training.machine import Asked, Machine, Precision, resolve_precision
@@ -190,48 +191,21 @@ def _architecture(
 ) -> Architecture:
     """Say what a candidate's network is, in the seed of its source."""
     if candidate.is_pretrained:
-        return OnBackbone(
-            backbone=backbone(candidate.source or ""),
-            weights=_weights_file(candidate, base_dir),
-            head=candidate.head,
-            train=moving(candidate),
-            train_last=candidate.train_last,
-        )
+        return on_backbone(candidate, _weights_file(candidate, base_dir))
     if earlier is not None:
-        return _on_source(
-            candidate, earlier.architecture, earlier.classes, earlier.record.input_size,
-            f"{earlier.record.candidate} ({earlier.record.study})", earlier.record.identity, earlier.folder,
+        record = earlier.record
+        return on_source(
+            candidate, earlier.folder, base=earlier.architecture, classes=earlier.classes,
+            input_size=record.input_size, name=f"{record.candidate} ({record.study})",
+            identity=record.identity,
         )  # fmt: skip
     if candidate.model is not None or source is None:
         return candidate.model or ""
-    run = folder.run(source.task.name, source.candidate.name, source.seed)
-    return _on_source(
-        candidate, source.architecture, len(source.data.class_ids), source.input_size,
-        source.candidate.name, source.identity, run,
+    return on_source(
+        candidate, folder.run(source.task.name, source.candidate.name, source.seed),
+        base=source.architecture, classes=len(source.data.class_ids), input_size=source.input_size,
+        name=source.candidate.name, identity=source.identity,
     )  # fmt: skip
-
-
-def _on_source(
-    candidate: CandidateSpec,
-    base: Architecture,
-    classes: int,
-    input_size: int,
-    name: str,
-    identity: str,
-    run: RunFolder,
-) -> OnSource:
-    return OnSource(
-        base=base,
-        base_classes=classes,
-        input_size=input_size,
-        source=name,
-        identity=identity,
-        weights=run.weights_path,
-        tap=candidate.tap,
-        head=candidate.head,
-        train=moving(candidate),
-        train_last=candidate.train_last,
-    )
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -285,10 +259,9 @@ def _terms(
 
 def _earlier(candidate: CandidateSpec, seed: int, base_dir: Path) -> Earlier | None:
     """Find the run of an earlier study that a candidate stands on, if it does."""
-    source = candidate.source
-    if source is None or candidate.is_pretrained or not is_folder(source):
+    if not candidate.is_on_earlier:
         return None
-    return earlier_run(source, seed, base_dir)
+    return earlier_run(candidate.source or "", seed, base_dir)
 
 
 def _leaks(earlier: Earlier, data: TaskData) -> dict[str, list[Any]]:

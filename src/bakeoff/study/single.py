@@ -20,6 +20,7 @@ from bakeoff.models.pretrained import Backbone, backbone, build_backbone
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.write import to_toml
 from bakeoff.training.classifier import Classifier, placed
+from bakeoff.training.cost import BACKWARD
 from bakeoff.training.machine import Machine, resolve_precision
 from bakeoff.units import format_seconds
 
@@ -29,7 +30,6 @@ SMALLEST_INPUT = 64  # pixels, of a network that somebody else has trained on la
 SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
 SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
 TUNING_EPOCHS = 5
-BACKWARD = 3  # a training step costs about three predictions
 WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
            "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
            "torchvision:GTSRB")  # fmt: skip
@@ -44,7 +44,6 @@ class Wish:
 
     model: str  # ours, "my_net.py:build", or "timm:NAME"
     data: str
-    name: str | None = None
     probe: bool = False
     classes: int | None = None
     seeds: int = 1
@@ -97,7 +96,7 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
         task["classes"] = wish.classes
     settings = _over(recipe, wish.recipe)
     values = {
-        "name": wish.name or study_name(wish),
+        "name": study_name(wish),
         "title": f"{wish.model} on {short_name(wish.data)}",
         "seeds": list(range(wish.seeds)),
         "recipe": settings,

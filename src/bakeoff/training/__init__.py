@@ -5,6 +5,8 @@
 - `classifier`: preprocessing and network as one module. `objective`: the loss.
   `optimizers`, `schedules`: how the weights move. `averaging`: their running mean.
 - `state`: everything a checkpoint carries. `loop`: the training itself.
+- `source`: the run that a training stands on. `features`: frozen work, kept. `probe`: logistic
+  regression on it. `cost`: what a run will take.
 - `evaluate`: predictions of a split, and the one reading of the test images.
 - `events`: TensorBoard. `job`, `run`: what one run is asked for, and the whole of it.
 """
