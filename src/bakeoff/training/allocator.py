@@ -29,7 +29,7 @@ def keep_pages() -> bool:
         return False
     settings = (
         (_M_MMAP_MAX, 0),  # large blocks too come from the heap, which is kept
-        (_M_TRIM_THRESHOLD, 2**31 - 1),  # the heap never shrinks by itself
+        (_M_TRIM_THRESHOLD, -1),  # the heap never shrinks by itself, however much is free
         (_M_TOP_PAD, 64 << 20),  # and grows by 64 MB at a time
         (_M_ARENA_MAX, 1),  # one heap for all threads
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bakeoff import rng
 from bakeoff.data.preprocess import Preprocess
 from bakeoff.models.architecture import Architecture, build_network
-from bakeoff.models.depthwise import widen_depthwise
+from bakeoff.models.convolutions import hasten_convolutions
 
 
 class Classifier(nn.Module):
@@ -63,7 +63,7 @@ def build_classifier(
         network = build_network(
             model, classes=classes, image_size=input_size, base_dir=base_dir, trained=trained
         )
-    widen_depthwise(network)
+    hasten_convolutions(network)
     return Classifier(Preprocess(mean, std, input_size), network)
 
 

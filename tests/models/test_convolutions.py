@@ -1,0 +1,100 @@
+"""Convolutions take their fastest way on a processor, and nothing else changes."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from timm.layers import ScaledStdConv2d, create_conv2d
+from torch import nn
+
+from bakeoff.models.convolutions import hasten_convolutions
+from bakeoff.models.keras_layers import Conv2dSame
+from bakeoff.models.mobilenet import MobileNet
+from bakeoff.models.summary import summarise
+
+
+def _depthwise(network):
+    return [m for m in network.modules() if isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels]
+
+
+def test_results_in_full_precision_stay_as_they_are():
+    torch.manual_seed(0)
+    plain = MobileNet(10, 0.25).eval()
+    wide = copy.deepcopy(plain)
+    hasten_convolutions(wide)
+    images_BCHW = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(wide(images_BCHW), plain(images_BCHW))
+    assert wide.state_dict().keys() == plain.state_dict().keys()
+    assert summarise(wide, 32) == summarise(plain, 32)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(6, 10, 1), nn.Conv2d(6, 10, 1, bias=False), Conv2dSame(6, 10, 1)]
+)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(1, 1), (2, 4), (9, 1), (10, 1)])
+def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precision, size):
+    quick = copy.deepcopy(layer)
+    hasten_convolutions(quick)
+    assert isinstance(quick, type(layer)) and type(quick).__name__ == type(layer).__name__
+    values_BCHW = torch.randn(4, 6, *size).to(memory_format=torch.channels_last)
+    found = []
+    for convolution in (layer, quick):
+        convolution.zero_grad()
+        given_BCHW = values_BCHW.clone(memory_format=torch.preserve_format).requires_grad_()
+        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+            out = convolution(given_BCHW)
+        out.float().square().sum().backward()
+        assert out.dtype == precision and out.is_contiguous(memory_format=torch.channels_last)
+        found.append([out, given_BCHW.grad, *(p.grad for p in convolution.parameters())])
+    close = {} if precision == torch.float32 else {"rtol": 0.05, "atol": 0.05}
+    for ours, torchs in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(ours, torchs, **close)
+
+
+def test_only_plain_1x1_convolutions_become_products():
+    other = create_conv2d(4, 4, 1, padding="same", stride=2)  # timm's own class
+    layers = [
+        nn.Conv2d(4, 4, 1, stride=2), nn.Conv2d(4, 4, 1, padding=1), nn.Conv2d(4, 4, 1, groups=2),
+        nn.Conv2d(4, 4, 3), ScaledStdConv2d(4, 4, 1), other,
+    ]  # fmt: skip
+    network = nn.ModuleList(layers)
+    kinds = [type(layer) for layer in layers]
+    hasten_convolutions(network)
+    assert [type(layer) for layer in network] == kinds
+
+
+def test_in_mixed_precision_depthwise_layers_alone_compute_in_float32():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False))
+    hasten_convolutions(network)
+    seen = []
+    for layer in network:
+        layer.register_forward_hook(lambda _, given, out: seen.append((given[0].dtype, out.dtype)))
+    images_BCHW = torch.rand(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = network(images_BCHW)
+        pointwise = network[0](images_BCHW)
+    assert [dtypes[1] for dtypes in seen[:2]] == [torch.bfloat16, torch.bfloat16]
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        half = nn.functional.conv2d(pointwise, network[1].weight, padding=1, groups=8)
+        assert torch.equal(network[1](pointwise), half)  # nothing will ask for gradients
+    expected = nn.functional.conv2d(pointwise.float(), network[1].weight, padding=1, groups=8)
+    assert torch.equal(out, expected.bfloat16())
+
+
+def test_a_copy_of_a_network_uses_its_own_weights():
+    network = timm.create_model(
+        "mobilenetv3_small_050", num_classes=4
+    )  # its strided ones are timm's own class
+    layers = len(_depthwise(network))
+    hasten_convolutions(network)
+    hasten_convolutions(network)  # again, as an average of the weights is made from a widened network
+    other = copy.deepcopy(network).eval()
+    assert len(_depthwise(other)) == layers > 5
+    before = other(torch.zeros(1, 3, 32, 32))
+    with torch.no_grad():
+        for layer in _depthwise(network):
+            layer.weight.zero_()
+    assert torch.equal(other(torch.zeros(1, 3, 32, 32)), before)
+    assert all("InFull" not in type(layer).__name__ for layer in _depthwise(other))
