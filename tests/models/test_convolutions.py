@@ -37,7 +37,8 @@ def test_results_in_full_precision_stay_as_they_are():
 def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precision, size):
     quick = copy.deepcopy(layer)
     hasten_convolutions(quick)
-    assert isinstance(quick, type(layer)) and type(quick).__name__ == type(layer).__name__
+    assert isinstance(quick, type(layer))
+    assert type(quick).__name__ == type(layer).__name__
     values_BCHW = torch.randn(4, 6, *size).to(memory_format=torch.channels_last)
     found = []
     for convolution in (layer, quick):
@@ -46,7 +47,8 @@ def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precis
         with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
             out = convolution(given_BCHW)
         out.float().square().sum().backward()
-        assert out.dtype == precision and out.is_contiguous(memory_format=torch.channels_last)
+        assert out.dtype == precision
+        assert out.is_contiguous(memory_format=torch.channels_last)
         found.append([out, given_BCHW.grad, *(p.grad for p in convolution.parameters())])
     close = {} if precision == torch.float32 else {"rtol": 0.05, "atol": 0.05}
     for ours, torchs in zip(found[1], found[0], strict=True):

@@ -64,8 +64,29 @@ def test_a_probe_takes_the_largest_size_that_it_has_time_for(seconds, size, monk
 def test_large_images_are_stored_as_small_as_the_network_takes_them(monkeypatch):
     study, _ = _decide(Survey(100, 2, 3000), 1e-4, monkeypatch, model="timm:resnet18")
     assert study.tasks[0].image_size == study.candidates[0].input_size == 224
-    assert study.candidates[0].source_lr == 0.1
-    assert study.candidates[0].head_epochs == 1
+    assert study.candidates[0].head_start == "probe"
+    assert study.candidates[0].source_norms == "kept"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        ({"head": [64]}, ("random", "kept", 1, 3e-4)),
+        ({"train": "head"}, ("probe", "moving", 0, 1e-3)),  # whose norms are frozen anyway
+        ({"train": ["layer4"]}, ("probe", "kept", 0, 3e-4)),
+        ({"train": ["layer4"], "head": [64]}, ("random", "kept", 1, 3e-4)),
+    ],
+)
+def test_what_is_taken_over_starts_and_moves_as_it_was_asked_for(candidate, expected, monkeypatch):
+    study, _ = _decide(Survey(100, 2, 64), 1e-4, monkeypatch, model="timm:resnet18", candidate=candidate)
+    (tuned,) = study.candidates
+    rate = study.recipe.optimizer.lr
+    assert (tuned.head_start, tuned.source_norms, tuned.head_epochs, rate) == expected
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(100, 20), (5000, 4), (100_000, 3)])
+def test_fewer_images_are_seen_more_often_in_fine_tuning_too(images, epochs):
+    assert single.tuning_epochs(Survey(images, 2, 64)) == epochs
 
 
 def test_an_unknown_network_of_timm_is_refused_with_the_nearest_name():

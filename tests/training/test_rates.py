@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bakeoff.models.mobilenet import MobileNet
-from bakeoff.models.transfer import Head, Stacked, blocks, stack
+from bakeoff.models.transfer import Head, Stacked, blocks, describe_frozen, stack
 from bakeoff.spec import Optimizer
 from bakeoff.study import Quiet
 from bakeoff.training.loop import Stopped
@@ -49,15 +49,57 @@ def test_an_optimizer_gives_every_weight_its_rate_once():
 def test_while_the_base_rests_nothing_of_it_moves_and_then_all_of_it_but_what_is_frozen():
     network = _network()
     network.freeze([network.base.conv1, network.base.conv1_norm])
-    network.rest_base(resting=True)
+    network.rest(99)
     assert not any(p.requires_grad for p in network.base.parameters())
     assert not any(m.training for m in network.train().base.modules())
     assert network.head.training
-    network.rest_base(resting=False)
+    network.rest(0)
     still = {name for name, p in network.base.named_parameters() if not p.requires_grad}
     assert {name.partition(".")[0] for name in still} == {"conv1", "conv1_norm"}
     norms = [m for m in network.base.modules() if isinstance(m, nn.BatchNorm2d)]
     assert [m.training for m in norms] == [False] + [True] * (len(norms) - 1)
+
+
+def test_blocks_wait_for_the_ones_above_them():
+    network = _network()
+    count = len(blocks(network.base))
+    network.rest(count - 1)
+    moving = {name.partition(".")[0] for name, p in network.base.named_parameters() if p.requires_grad}
+    assert moving == {"pointwise13", "pointwise13_norm"}
+    assert network.train().base.pointwise13_norm.training
+    assert not network.base.depthwise13_norm.training
+    network.rest(count - 2)
+    moving = {name.partition(".")[0] for name, p in network.base.named_parameters() if p.requires_grad}
+    assert moving == {"pointwise13", "pointwise13_norm", "depthwise13", "depthwise13_norm"}
+    network.rest(0)
+    assert all(p.requires_grad for p in network.base.parameters())
+    assert all(m.training for m in network.base.modules())
+
+
+def test_a_network_on_a_network_on_a_network_has_the_blocks_of_all():
+    torch.manual_seed(0)
+    upper = stack(_network(), base_classes=3, tap="features", head=[], classes=2)
+    assert len(blocks(upper.base)) == 28  # those of the lowest, and the dense layer of the head between
+
+
+def test_statistics_that_are_kept_neither_move_nor_give_way_to_those_of_a_batch():
+    network = _network()
+    network.keep_statistics()
+    before = describe_frozen(network)
+    norms = [m for m in network.base.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert before["norms_kept"] == len(norms) == 27
+    assert before["layers"] == []
+    images_BCHW = torch.rand(4, 3, 32, 32)
+    network.train()
+    training = network(images_BCHW)
+    training.sum().backward()
+    assert all(norm.weight.grad is not None for norm in norms)
+    assert torch.equal(training, network.eval()(images_BCHW))
+    assert describe_frozen(network) == before
+    norms[3].running_mean[0] += 1
+    assert describe_frozen(network) != before
+    network.freeze([norms[0]])  # says anew what is kept
+    assert describe_frozen(network)["layers"] == ["base.conv1_norm"]
 
 
 class Ear(Quiet):
@@ -70,8 +112,9 @@ class Ear(Quiet):
         return (job.candidate.name, step.steps) == ("tuned", self.stop_at)
 
 
-def test_a_head_that_trains_alone_at_first_ends_alike_with_and_without_an_interruption(tmp_path):
-    tuned = {"name": "tuned", "from": "base", "head_epochs": 1, "source_lr": 0.1, "layer_decay": 0.5}
+@pytest.mark.parametrize("more", [{}, {"head_start": "probe", "source_norms": "kept", "unfreeze_epochs": 1}])
+def test_a_head_that_trains_alone_at_first_ends_alike_with_and_without_an_interruption(tmp_path, more):
+    tuned = {"name": "tuned", "from": "base", "head_epochs": 1, "source_lr": 0.1, "layer_decay": 0.5, **more}
     values = small_study.study(candidate=[BASE, tuned], recipe={"epochs": 3})
     whole = small_study.train(tmp_path / "whole", values).folder
     for stop in (5, 20):  # in the first epoch, whose base rests, and in the second
@@ -81,12 +124,15 @@ def test_a_head_that_trains_alone_at_first_ends_alike_with_and_without_an_interr
     assert small_study.results(cut) == small_study.results(whole)
 
 
-def test_other_rates_are_another_run(tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [{"source_lr": 0.1}, {"head_start": "probe"}, {"source_norms": "kept"}, {"unfreeze_epochs": 1}],
+    ids=lambda more: next(iter(more)),
+)
+def test_other_rates_and_starts_are_another_run(tmp_path, more):
     tuned = {"name": "tuned", "from": "base"}
     first = small_study.train(tmp_path / "a", small_study.study(candidate=[BASE, tuned]))
-    second = small_study.train(
-        tmp_path / "b", small_study.study(candidate=[BASE, {**tuned, "source_lr": 0.1}])
-    )
+    second = small_study.train(tmp_path / "b", small_study.study(candidate=[BASE, {**tuned, **more}]))
     assert first.records[0].identity == second.records[0].identity
     assert first.records[1].identity != second.records[1].identity
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bakeoff.errors import ConfigError, nearest
 from bakeoff.models.keras_layers import Dense
@@ -73,8 +74,9 @@ class Stacked(nn.Module):
         self.probabilities = probabilities
         self._frozen: tuple[nn.Module, ...] = ()
         self._still: tuple[nn.Module, ...] = ()  # parts all of whose weights are frozen, if they have any
-        self._resting: tuple[nn.Parameter, ...] = ()  # weights that will move again
-        self._rests = False
+        self._norms: tuple[nn.Module, ...] = ()  # normalizations whose statistics stay the source's
+        self._resting: tuple[nn.Module, ...] = ()  # layers that wait, and the weights of them that will move
+        self._waiting: tuple[nn.Parameter, ...] = ()
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Compute logits_BK."""
@@ -107,26 +109,50 @@ class Stacked(nn.Module):
         lowest = source_lr * layer_decay ** max(0, len(groups) - 1)
         return {parameter: factors.get(parameter, lowest) for parameter in self.base.parameters()}
 
-    def rest_base(self, *, resting: bool) -> None:
-        """Let the whole base stand still for a while, or let move again what is not frozen for good.
+    def rest(self, count: int) -> None:
+        """Let the lowest blocks of the base stand still for a while; the others move, but for what is frozen.
 
-        While it rests it computes as in evaluation, as frozen layers do.
+        What rests computes as in evaluation, as frozen layers do.
+
+        Args:
+            count: How many blocks; all of them or more let the whole base rest.
         """
-        if resting == self._rests:
+        for parameter in self._waiting:
+            parameter.requires_grad_(True)
+        self._resting = tuple(self._lowest(count))
+        self._waiting = tuple(
+            parameter
+            for layer in self._resting
+            for parameter in layer.parameters(recurse=False)
+            if parameter.requires_grad
+        )
+        for parameter in self._waiting:
+            parameter.requires_grad_(False)
+        self.train(self.training)
+
+    def _lowest(self, count: int) -> Iterator[nn.Module]:
+        """Yield the layers of the lowest blocks, and whatever holds weights but belongs to no block."""
+        groups = blocks(self.base)
+        if count <= 0:
             return
-        self._rests = resting
-        if resting:
-            self._resting = tuple(p for p in self.base.parameters() if p.requires_grad)
-        for parameter in self._resting:
-            parameter.requires_grad_(not resting)
-        if not resting:
-            self._resting = ()
+        if count >= len(groups):
+            yield from self.base.modules()
+            return
+        moving = {layer for layers in groups[count:] for layer in layers}
+        owners = {m for m in self.base.modules() if _owns_weights(m) and m not in moving}
+        yield from dict.fromkeys([*owners, *_without_movement(self.base, owners)])
+
+    def keep_statistics(self) -> None:
+        """Let batch normalization of the base compute with the statistics that it has, for good."""
+        self._norms = tuple(
+            m for m in self.base.modules() if isinstance(m, _BatchNorm) and m.track_running_stats
+        )
         self.train(self.training)
 
     @property
-    def rests(self) -> bool:
-        """Whether the whole base stands still for now."""
-        return self._rests
+    def still(self) -> tuple[nn.Module, ...]:
+        """The layers whose statistics stay as they are, for good or while they rest."""
+        return (*self._frozen, *self._norms, *self._resting)
 
     @property
     def frozen(self) -> tuple[nn.Module, ...]:
@@ -140,7 +166,7 @@ class Stacked(nn.Module):
         """
         for module in self.modules():
             if isinstance(module, Stacked):
-                module._frozen, module._still = (), ()
+                module._frozen, module._still, module._norms = (), (), ()
         self.requires_grad_(True)
         self._frozen = tuple(layers)
         self._still = tuple(_without_movement(self.base, set(layers)))
@@ -152,20 +178,25 @@ class Stacked(nn.Module):
     def train(self, mode: bool = True) -> Stacked:
         """Switch between training and evaluation; what is frozen stays in evaluation."""
         super().train(mode)
-        for layer in self.base.modules() if self._rests else (*self._frozen, *self._still):
+        for layer in (*self.still, *self._still):
             layer.training = False
         return self
 
     def frozen_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield name and tensor of every frozen weight and statistic."""
-        kept = {id(layer) for layer in self._frozen}
+        """Yield name and tensor of every frozen weight and of every statistic that is kept."""
+        frozen, norms = set(self._frozen), set(self._norms)
         for name, layer in self.named_modules():
-            if id(layer) in kept:
-                for part, tensor in (
-                    *layer.named_parameters(recurse=False),
-                    *layer.named_buffers(recurse=False),
-                ):
+            if layer in frozen:
+                for part, tensor in layer.named_parameters(recurse=False):
                     yield f"{name}.{part}", tensor
+            if layer in frozen or layer in norms:
+                for part, tensor in layer.named_buffers(recurse=False):
+                    yield f"{name}.{part}", tensor
+
+    @property
+    def kept_norms(self) -> int:
+        """How many batch normalizations keep the source's statistics while their weights move."""
+        return len(set(self._norms) - set(self._frozen))
 
 
 class Beginning(nn.Module):
@@ -229,13 +260,18 @@ def split_frozen(preprocess: nn.Module, network: Stacked) -> tuple[Beginning, Re
     return Beginning(preprocess, base[:count]), Rest(network, base[count:])
 
 
+def _owns_weights(layer: nn.Module) -> bool:
+    """Tell whether a layer holds weights of its own, and not only in its parts."""
+    return next(layer.parameters(recurse=False), None) is not None
+
+
 def _without_movement(base: nn.Module, frozen: set[nn.Module]) -> Iterator[nn.Module]:
     """Yield the parts of a base that hold weights, all of them frozen.
 
     Their own `training` matters, too: dropout may be a function that asks for it.
     """
     for module in base.modules():
-        owners = [m for m in module.modules() if next(m.parameters(recurse=False), None) is not None]
+        owners = [m for m in module.modules() if _owns_weights(m)]
         if owners and all(owner in frozen for owner in owners):
             yield module
 
@@ -243,7 +279,7 @@ def _without_movement(base: nn.Module, frozen: set[nn.Module]) -> Iterator[nn.Mo
 def _constant(layer: nn.Module, frozen: set[nn.Module]) -> bool:
     """Tell whether a layer computes the same in every step."""
     leaves = [m for m in layer.modules() if next(m.children(), None) is None]
-    owners = [m for m in layer.modules() if next(m.parameters(recurse=False), None) is not None]
+    owners = [m for m in layer.modules() if _owns_weights(m)]
     random = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
     return all(m in frozen for m in owners) and all(
         m in frozen or not (isinstance(m, random) or next(m.buffers(recurse=False), None) is not None)
@@ -252,13 +288,8 @@ def _constant(layer: nn.Module, frozen: set[nn.Module]) -> bool:
 
 
 def still_layers(model: nn.Module) -> set[nn.Module]:
-    """Collect every layer of a model that stays as it is, for good or while a base rests."""
-    return {
-        layer
-        for module in model.modules()
-        if isinstance(module, Stacked)
-        for layer in (module.base.modules() if module.rests else module.frozen)
-    }
+    """Collect every layer of a model whose statistics stay as they are, for good or while it rests."""
+    return {layer for module in model.modules() if isinstance(module, Stacked) for layer in module.still}
 
 
 def describe_frozen(model: nn.Module) -> dict[str, Any]:
@@ -269,21 +300,26 @@ def describe_frozen(model: nn.Module) -> dict[str, Any]:
 
     Returns:
         The names of the frozen layers that hold numbers, how many parameters they have
-        (statistics included), and the SHA-256 of all those numbers; nothing when nothing is
-        frozen.
+        (statistics included), how many other normalizations keep their statistics, and the
+        SHA-256 of all those numbers; nothing when nothing is kept.
     """
-    hasher, layers, numbers = hashlib.sha256(), [], 0
+    hasher, layers, numbers, norms = hashlib.sha256(), [], 0, 0
     for module in model.modules():
-        if not (isinstance(module, Stacked) and module.frozen):
+        if not isinstance(module, Stacked):
             continue
+        norms += module.kept_norms
+        kept = set(module.frozen)
+        frozen = {name for name, layer in module.named_modules() if layer in kept}
         for name, tensor in module.frozen_tensors():
             hasher.update(name.encode() + b"\0")
             hasher.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            layers.append(name.rpartition(".")[0])
-            numbers += tensor.numel() if tensor.is_floating_point() else 0
-    if not layers:
+            if name.rpartition(".")[0] in frozen:
+                layers.append(name.rpartition(".")[0])
+                numbers += tensor.numel() if tensor.is_floating_point() else 0
+    if not (layers or norms):
         return {}
-    return {"layers": list(dict.fromkeys(layers)), "parameters": numbers, "sha256": hasher.hexdigest()}
+    found = {"layers": list(dict.fromkeys(layers)), "parameters": numbers, "sha256": hasher.hexdigest()}
+    return found | ({"norms_kept": norms} if norms else {})
 
 
 def blocks(network: nn.Module) -> list[list[nn.Module]]:
@@ -294,7 +330,7 @@ def blocks(network: nn.Module) -> list[list[nn.Module]]:
     """
     found: list[list[nn.Module]] = []
     for part in _parts(network):
-        owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
+        owners = [m for m in part.modules() if _owns_weights(m)]
         if not owners:
             continue
         if found and isinstance(part, _NORMS):
@@ -304,13 +340,39 @@ def blocks(network: nn.Module) -> list[list[nn.Module]]:
     return found
 
 
+def blocks_at_rest(epoch: int, blocks: int, *, head_epochs: int, unfreeze_epochs: int) -> int:
+    """Count the blocks that stand still in an epoch: all at first, then one fewer at a time, from above.
+
+    Source: Howard and Ruder, "Universal Language Model Fine-tuning", arXiv 1801.06146, section 3.3.
+
+    Args:
+        epoch: From 0.
+        blocks: Of the base.
+        head_epochs: At first, in which all rest.
+        unfreeze_epochs: Between one block and the next; 0 lets all move at once.
+
+    Returns:
+        The lowest so many.
+
+    >>> [blocks_at_rest(epoch, 3, head_epochs=1, unfreeze_epochs=2) for epoch in range(7)]
+    [3, 2, 2, 1, 1, 0, 0]
+    """
+    if epoch < head_epochs:
+        return blocks
+    if unfreeze_epochs == 0:
+        return 0
+    return max(0, blocks - 1 - (epoch - head_epochs) // unfreeze_epochs)
+
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 def _parts(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the children of a network, and those of its sequences in their place."""
+    """Yield the children of a network, and those of its sequences and of a network below."""
     for child in network.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList):
+        if isinstance(child, Stacked):
+            yield from _parts(child)
+        elif isinstance(child, nn.Sequential | nn.ModuleList):
             yield from child.children()
         else:
             yield child
@@ -325,7 +387,7 @@ def counted_layers(network: nn.Module) -> list[tuple[str, nn.Module | None]]:
     layers: list[tuple[str, nn.Module | None]] = [
         (name, module)
         for name, module in network.named_modules()
-        if next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+        if next(module.children(), None) is None or _owns_weights(module)
     ]
     return [*layers, (SOFTMAX, None)]
 

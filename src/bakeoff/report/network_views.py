@@ -58,10 +58,23 @@ def _origin_words(record: RunRecord) -> list[str]:
         said.append(f"Weights of {known.get('network')}, trained {known.get('seen')} ({', '.join(words)})")
     if not said:
         return []
-    layers = record.frozen.get("layers", [])
+    layers, norms = record.frozen.get("layers", []), record.frozen.get("norms_kept", 0)
+    whose = "the source's" if record.source else "the given ones"
+    if norms:
+        said.append(
+            f"The statistics of {plural(norms, 'batch normalization')} whose weights move are {whose} to the "
+            "last bit, in training too (checked after training)"
+        )
+    chosen = next((row for row in record.probe if row.get("chosen")), None)
+    if chosen is not None:
+        first = "at first " if record.steps else ""
+        said.append(
+            f"The last layer is {first}logistic regression with a penalty of "
+            f"{chosen['penalty']:g}, the best of {plural(len(record.probe), 'penalty', 'penalties')} on "
+            "validation"
+        )
     if not layers:
         return [*said, "Nothing of it was frozen"]
-    whose = "the source's" if record.source else "the given ones"
     said.append(
         f"Frozen: {grouped(record.frozen.get('parameters', 0))} parameters in "
         f"{plural(len(layers), 'layer')}, from {layers[0]} to {layers[-1]}; they are {whose} to the "
@@ -70,12 +83,6 @@ def _origin_words(record: RunRecord) -> list[str]:
     if record.features:
         once = format_seconds(record.features.get("seconds", 0.0))
         said.append(f"What they make of the images was computed once, in {once}, part of its training time")
-    chosen = next((row for row in record.probe if row.get("chosen")), None)
-    if chosen is not None:
-        said.append(
-            f"The last layer is logistic regression with a penalty of {chosen['penalty']:g}, the best of "
-            f"{plural(len(record.probe), 'penalty', 'penalties')} on validation"
-        )
     return said
 
 

@@ -20,9 +20,9 @@ class Published(Setting):
     note: str = ""
 
 
-_OF_A_SOURCE = ("tap", "head", "train", "train_last", "source_lr", "layer_decay", "head_epochs", "weights",
-                "probe", "views")  # fmt: skip
-_NO_PROBE = ("tap", "head", "train", "train_last", "source_lr", "layer_decay", "head_epochs")
+_NO_PROBE = ("tap", "head", "head_start", "train", "train_last", "source_norms", "source_lr", "layer_decay",
+             "head_epochs", "unfreeze_epochs")  # fmt: skip
+_OF_A_SOURCE = (*_NO_PROBE, "weights", "probe", "views")
 PRETRAINED = "timm:"  # before the name of a network that somebody else has trained
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -44,13 +44,21 @@ class CandidateSpec(Setting):
     tap: Literal["output", "features"] = "features"  # where the head is put: on the probabilities, or before
     # Dense layers by width and dropouts by rate, such as [1024, 0.5]; the dense layer of classes follows
     head: tuple[int | float, ...] = Field(default=(), strict=False)
+    # The head's first weights: drawn at random, or a linear probe's, fitted before the first step (Kumar et
+    # al. 2022, linear probing and then fine-tuning)
+    head_start: Literal["random", "probe"] = "random"
     train: Literal["all", "head"] | Names = "all"  # what moves of the source: all, nothing, or these blocks
     train_last: int | None = Field(default=None, ge=0)  # ... or its last layers, counted as Keras counts
+    # Batch normalization of what is taken over: statistics of each batch in training, moving averages of them
+    # in evaluation; or the source's own in both, kept as they are. Those of frozen layers are always kept.
+    source_norms: Literal["moving", "kept"] = "moving"
     # Rates of what is taken over, as factors of the recipe's; the head has 1. Each block has `layer_decay`
     # times the rate of the one above it (discriminative rates: Howard and Ruder 2018).
     source_lr: float = Field(default=1.0, gt=0, le=10)
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     head_epochs: int = Field(default=0, ge=0)  # at first, in which the head trains alone
+    # Then, in which each further block waits for the one above it; 0 lets all move at once
+    unfreeze_epochs: int = Field(default=0, ge=0)
     # A linear probe: the last layer alone, as logistic regression whose penalty is chosen on validation;
     # the recipe's steps are not taken
     probe: bool = False
@@ -111,6 +119,11 @@ class CandidateSpec(Setting):
         given = [key for key in _NO_PROBE if self.is_set(key)]
         if self.probe and given:
             raise ValueError(f"probe and {given[0]}: got both; a probe is one dense layer on frozen features")
+        if self.head_start == "probe" and (self.head or self.tap == "output"):
+            raise ValueError(
+                "head_start: got 'probe', expected 'random' with 'head' or tap = 'output'; "
+                "a probe is one dense layer on features"
+            )
         if self.train_last is not None and self.is_set("train"):
             raise ValueError("train and train_last: got both, expected at most one of them")
         if self.views is not None and self.is_trained_whole:

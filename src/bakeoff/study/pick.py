@@ -14,6 +14,7 @@ from bakeoff.models.pretrained import backbone
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.study.single import (
     SCRATCH_SIDE,
+    TUNING_LR,
     Decision,
     input_sizes,
     largest_affordable,
@@ -60,14 +61,13 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
     )
     sizes = input_sizes(known)
     probe = largest_affordable(sizes, known, found.images * per_image, 0.8 * seconds)
-    tuned = largest_affordable(
-        sizes, known, FEWEST_EPOCHS * BACKWARD * found.images * per_image, 0.8 * seconds
-    )
+    passes = FEWEST_EPOCHS * BACKWARD + 1  # its head starts as a probe's
+    tuned = largest_affordable(sizes, known, passes * found.images * per_image, 0.8 * seconds)
     image_size = min(max(probe, tuned), max(found.side, 8))
     fresh = min(image_size, SCRATCH_SIDE)
     moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(data) else "alternating"}
     tuning = {
-        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+        "optimizer": {"name": "adamw", "lr": TUNING_LR, "weight_decay": 0.05},
         "label_smoothing": 0.1,
         "augmentation": moves,
     }
@@ -87,9 +87,10 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
         "candidate": [
             {"name": "probe", "from": f"{PRETRAINED}{BACKBONE}", "probe": True, "input_size": probe},
             {"name": "fine-tuning", "from": f"{PRETRAINED}{BACKBONE}", "input_size": tuned,
-             "source_lr": 0.1, "recipe": tuning},
+             "head_start": "probe", "source_norms": "kept", "recipe": tuning},
             {"name": "from scratch", "model": SMALL, "input_size": fresh,
-             "recipe": {**tuning, "norm_statistics": "recalibrated"}},
+             "recipe": {**tuning, "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+                        "norm_statistics": "recalibrated"}},
         ],
     }  # fmt: skip
     said = (

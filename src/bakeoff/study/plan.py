@@ -216,8 +216,8 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-_RATES = ("source_lr", "layer_decay", "head_epochs")
-_MOVES = (*_RATES, "probe", "views")  # how weights move, where it is said
+_RATES = ("source_lr", "layer_decay", "head_epochs", "unfreeze_epochs")
+_MOVES = (*_RATES, "probe", "views", "head_start", "source_norms")  # how weights move, where it is said
 
 
 def _identity(job: Job) -> str:
@@ -251,6 +251,10 @@ def _terms(
         terms["training"] = ["the recipe's", "a linear probe"]
     if task.control == "recipe" and candidate.views is not None and recipe.augmentation != Augmentation():
         terms["views"] = ["new ones in every epoch", f"{candidate.views} an image"]
+    if task.control == "recipe" and candidate.head_start == "probe":
+        terms["head"] = ["drawn at random", "a linear probe's, at first"]
+    if task.control == "recipe" and candidate.source_norms == "kept":
+        terms["batch normalization"] = ["the batch's statistics", "the source's"]
     rates = [f"{key} {getattr(candidate, key):g}" for key in _RATES if candidate.is_set(key)]
     if task.control == "recipe" and rates:
         terms["rates"] = ["the recipe's for all weights", ", ".join(rates)]

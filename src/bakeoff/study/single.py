@@ -29,7 +29,8 @@ TUNING_SECONDS = 600.0  # that a fine-tuning may take
 SMALLEST_INPUT = 64  # pixels, of a network that somebody else has trained on larger ones
 SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
 SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
-TUNING_EPOCHS = 5
+TUNING_LR = 3e-4  # of AdamW
+TUNING_IMAGES = 20_000  # seen in all by a network that is fine-tuned, between 3 and 20 epochs
 WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
            "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
            "torchvision:GTSRB")  # fmt: skip
@@ -83,8 +84,8 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
     recipe = default_recipe(wish, found, image_size, tuned=known is not None)
     if known is not None:
         candidate["from"] = wish.model
-        if not wish.probe and not {"train", "train_last"} & set(wish.candidate):
-            candidate |= {"source_lr": 0.1, "head_epochs": 1}
+        if not wish.probe:
+            candidate |= _tuning(wish)
     else:
         candidate["model"] = wish.model
     if input_size != image_size or known is not None:
@@ -121,11 +122,12 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     if wish.probe:
         return {}
     moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(wish.data) else "alternating"}
-    epochs = TUNING_EPOCHS if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
+    epochs = tuning_epochs(found) if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
+    fresh = not tuned or wish.candidate.get("train") == "head"  # what moves
     recipe: Values = {
         "epochs": epochs,
         "batch_size": 64 if found.images >= 1000 else 16,
-        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
+        "optimizer": {"name": "adamw", "lr": 1e-3 if fresh else TUNING_LR, "weight_decay": 0.05},
         "schedule": "one-cycle",
         "label_smoothing": 0.1,
         "augmentation": moves,
@@ -134,6 +136,21 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     if {"epochs", "steps", "time"} & set(wish.recipe):
         del recipe["epochs"]
     return recipe
+
+
+def tuning_epochs(found: Survey) -> int:
+    """Choose the length of a fine-tuning by the number of images."""
+    return min(20, max(3, round(TUNING_IMAGES / max(found.images, 1))))
+
+
+def _tuning(wish: Wish) -> Values:
+    """Choose how what is taken over starts and moves: gently (docs/findings.md, 2026-11-24).
+
+    The head starts as a probe's, and batch normalization computes with the statistics that the
+    network came with: a few hundred steps are too few for others.
+    """
+    values: Values = {"source_norms": "kept"} if wish.candidate.get("train") != "head" else {}
+    return values | ({"head_epochs": 1} if wish.candidate.get("head") else {"head_start": "probe"})
 
 
 def _over(chosen: Values, given: Mapping[str, Any]) -> Values:
@@ -171,7 +188,7 @@ def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Mach
     per_image = seconds_per_image(known, largest, machine, side=min(largest, max(found.side, 8)))
     often, limit, doing = 1.2, PASS_SECONDS, "for one frozen pass over all images"
     if not wish.probe:
-        epochs = float(wish.recipe.get("epochs", TUNING_EPOCHS))
+        epochs = float(wish.recipe.get("epochs", tuning_epochs(found)))
         often, limit, doing = BACKWARD * epochs, TUNING_SECONDS, f"for {epochs:g} epochs"
     cost = often * found.images * per_image  # at the largest size
     size = largest_affordable(input_sizes(known), known, cost, limit)

@@ -29,7 +29,6 @@ class Account:
     source: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, Any] = field(default_factory=dict)
     features: dict[str, float] = field(default_factory=dict)
-    probe: list[dict[str, float]] = field(default_factory=list)
 
     def record(
         self,
@@ -81,7 +80,7 @@ class Account:
             source=self.source,
             frozen=self.frozen,
             features=self.features,
-            probe=self.probe,
+            probe=self.state.probe if self.state is not None else [],
             metrics=self.metrics,
             test_readings=readings,
             started=self.started,

@@ -11,13 +11,13 @@ import torch
 from bakeoff.data.batches import ImageStore, TrainingBatches, steps_in_epoch
 from bakeoff.models.summary import summarise
 from bakeoff.training.allocator import give_back, private_bytes
-from bakeoff.training.classifier import Classifier, build_classifier, placed
+from bakeoff.training.classifier import Classifier, placed
 from bakeoff.training.evaluate import predict
 from bakeoff.training.features import SomeFeatures, kept_names, rest_of, some_features, stacked_rows, views_of
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Loop, Step, Stopped, own_global_state
 from bakeoff.training.probe import Probe
-from bakeoff.training.run import autocast_for, initial_state, objective_for
+from bakeoff.training.run import autocast_for, classifier_of, initial_state, objective_for
 
 BACKWARD = 3  # a training step multiplies about three times as often as a prediction
 PROBE_PASSES = 120  # over its features, that a probe takes, more or less
@@ -50,7 +50,7 @@ def training_multiplications(job: Job) -> float:
     A network that cannot be built fails when its run comes, and is recorded then.
     """
     try:
-        model = _classifier(job)
+        model = classifier_of(job, trained=False)
         rows = summarise(model.network, job.input_size).rows
         kept = kept_names(model, job)
     except Exception:  # a user's network can raise anything
@@ -63,7 +63,8 @@ def training_multiplications(job: Job) -> float:
     images = len(job.data.train)
     steps = steps_expected(job) or 0
     seen = steps * (images if job.candidate.probe else min(job.recipe.batch_size, images))
-    return float(BACKWARD * again * seen + once * images * max(1, views_of(job) or 1))
+    started = (once + again) * images if job.candidate.head_start == "probe" else 0
+    return float(BACKWARD * again * seen + once * images * max(1, views_of(job) or 1) + started)
 
 
 def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
@@ -84,13 +85,16 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
     with own_global_state(job.machine.torch_device):
         device = job.machine.torch_device
         on_gpu = device.type == "cuda"
-        model = placed(_classifier(job), device)
+        model = placed(classifier_of(job, trained=False), device)
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)  # a measurement before this one had its own
         parameters = sum(p.numel() for p in model.parameters())
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(model, job)
         some = some_features(model, store, job, autocast=autocast_for(job))
+        start = None
+        if job.candidate.head_start == "probe":
+            start = some_features(model, store, job, autocast=autocast_for(job), whole_base=True)
         if job.candidate.probe:
             per_step = _probe_pass(job, some)
         else:
@@ -107,8 +111,10 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
     images = len(job.data.train)
     batch = images if job.candidate.probe else min(job.recipe.batch_size, images)
     once = 0.0
-    if some is not None:
-        once = some.seconds / len(some.index) * (images * len(some.training) + len(job.data.validation))
+    for passed in (some, start):
+        if passed is not None:
+            views, others = len(passed.training), len(job.data.validation)
+            once += passed.seconds / len(passed.index) * (images * views + others)
     return Measured(per_step, predicting / len(index), memory, parameters, batch / per_step, once)
 
 
@@ -177,10 +183,3 @@ def _short_loop(
 
 def _course(job: Job) -> Course:
     return Course(job.recipe, steps_in_epoch(len(job.data.train), job.recipe.batch_size))
-
-
-def _classifier(job: Job) -> Classifier:
-    return build_classifier(
-        job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
-        mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir, trained=False,
-    )  # fmt: skip

@@ -83,6 +83,7 @@ def keep_features(
     *,
     autocast: Callable[[], torch.autocast],
     beat: Beat | None = None,
+    whole_base: bool = False,
 ) -> Features | None:
     """Compute the features of a task's training and validation images, or find them on disk.
 
@@ -92,6 +93,7 @@ def keep_features(
         job: Whose.
         autocast: The precision of the training.
         beat: Called with rows done and rows in all, after every batch.
+        whole_base: Take all that is below the head, frozen or not, and the images as they are.
 
     Returns:
         The features, or None when there is nothing frozen to compute, when the images are
@@ -100,11 +102,9 @@ def keep_features(
     Raises:
         ResourceError: The disk is full.
     """
-    found = _split(model)
-    count = views_of(job)
-    if found is None or count is None:
+    beginning, count = _beginning(model, whole_base), 0 if whole_base else views_of(job)
+    if beginning is None or count is None:
         return None
-    beginning = found[0]
     train, validation = np.sort(job.data.train), job.data.validation
     plain = np.sort(validation if count else np.concatenate([train, validation]))
     passes = [_Pass(beginning, store, plain, job, autocast)]
@@ -145,6 +145,7 @@ def some_features(
     *,
     autocast: Callable[[], torch.autocast],
     images: int = 2 * BATCH,
+    whole_base: bool = False,
 ) -> SomeFeatures | None:
     """Compute the features of a few training images, where `keep_features` would those of all.
 
@@ -154,14 +155,15 @@ def some_features(
         job: Likewise.
         autocast: Likewise.
         images: How many, at most; the first batch is not timed where there are more.
+        whole_base: As for `keep_features`.
 
     Returns:
         The features, or None where none would be kept.
     """
-    found, views = _split(model), views_of(job)
-    if found is None or views is None:
+    beginning, views = _beginning(model, whole_base), 0 if whole_base else views_of(job)
+    if beginning is None or views is None:
         return None
-    one = _Pass(found[0], store, np.sort(job.data.train)[:images], job, autocast)
+    one = _Pass(beginning, store, np.sort(job.data.train)[:images], job, autocast)
     if (len(job.data.train) + len(job.data.validation)) * one.row_bytes > MOST_BYTES:
         return None
     parts, times = [], []
@@ -205,6 +207,15 @@ def _split(model: nn.Module) -> tuple[Beginning, Rest] | None:
     if not (isinstance(model, Classifier) and isinstance(model.network, Stacked)):
         return None
     return split_frozen(model.preprocess, model.network)
+
+
+def _beginning(model: nn.Module, whole_base: bool) -> Beginning | None:
+    """Return what of a classifier comes before its head, or as much of it as is frozen."""
+    if whole_base and isinstance(model, Classifier) and isinstance(model.network, Stacked):
+        layers: list[nn.Module] = [model.network.base]
+        return Beginning(model.preprocess, layers)
+    found = _split(model)
+    return found[0] if found is not None else None
 
 
 @dataclass

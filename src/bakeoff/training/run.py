@@ -26,7 +26,7 @@ from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.models.architecture import describe_origin, title, user_files
 from bakeoff.models.summary import summarise
-from bakeoff.models.transfer import Stacked, describe_frozen
+from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_text
 from bakeoff.spec import canonical_json
@@ -141,10 +141,7 @@ class _Work:
         job, device = self.job, self.job.machine.torch_device
         self.account.source = describe_source(job)
         self.account.pretrained = describe_origin(job.architecture)
-        model = build_classifier(
-            job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
-            mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir,
-        )  # fmt: skip
+        model = classifier_of(job)
         self.account.summary = summarise(model.network, job.input_size)
         self.account.frozen = describe_frozen(model)
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
@@ -166,6 +163,8 @@ class _Work:
         if job.candidate.probe:
             self._probe(state)
         else:
+            if job.candidate.head_start == "probe" and state.steps == 0:
+                self._start_head(state, store)
             self._train(state, store)
         # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
         if state.seconds > self.checkpoint_seconds and not job.candidate.probe:
@@ -177,9 +176,10 @@ class _Work:
         """Take the steps of the recipe."""
         length = self.job.recipe.length
         if state.steps == 0 and length.unit == "seconds" and state.seconds >= length.amount:
+            took = format_seconds(state.seconds)
             raise ConfigError(
-                f"time: the frozen part took {format_seconds(state.seconds)} of the {length} that the recipe "
-                "gives, so that no step was left; give more, or a smaller input_size"
+                f"time: what is frozen or fitted took {took} of the {length} that the recipe gives, so that "
+                "no step was left; give more, or a smaller input_size"
             )
         log = EventLog(self.folder.tensorboard_path, state.history)
         try:
@@ -189,14 +189,35 @@ class _Work:
 
     def _probe(self, state: TrainingState) -> None:
         """Fit the last layer to the kept features, in place of steps."""
-        job, started = self.job, time.perf_counter()
         if self.features is None:
-            raise ConfigError(f"probe: the features of '{job.candidate.name}' are too large to keep")
-        classes = len(job.data.class_ids)
+            raise ConfigError(f"probe: the features of '{self.job.candidate.name}' are too large to keep")
+        self._fit(state, self.features)
+        state.images = len(self.job.data.train) * len(self.features.training)
+
+    def _start_head(self, state: TrainingState, store: ImageStore) -> None:
+        """Fit the head to what the base makes of the images as they are, before the first step."""
+        features = keep_features(
+            state.model,
+            store,
+            self.job,
+            autocast=autocast_for(self.job),
+            beat=lambda done, total: self.listener.on_evaluation("features", done, total),
+            whole_base=True,
+        )
+        if features is None:
+            raise ConfigError(
+                f"head_start: the features of '{self.job.candidate.name}' are too large to keep"
+            )
+        self._fit(state, features)
+        state.seconds += features.seconds
+
+    def _fit(self, state: TrainingState, features: Features) -> None:
+        """Give the head the weights of the best probe."""
+        job, started = self.job, time.perf_counter()
         probe = Probe(
-            stacked_rows(self.features.training, job.data.train),
-            stacked_rows([self.features.plain], job.data.validation),
-            classes,
+            stacked_rows(features.training, job.data.train),
+            stacked_rows([features.plain], job.data.validation),
+            len(job.data.class_ids),
             objective_for(job),
         )
         fits: list[Fit] = []
@@ -206,10 +227,10 @@ class _Work:
             self.listener.on_evaluation("probe", len(fits), len(PENALTIES))
 
         best = probe.walk(heard)
-        network = cast("Stacked", cast("Classifier", state.model).network)
-        network.head.set_output(best.weight_KF, best.bias_K)
-        self.account.probe = [fit.row | {"chosen": float(fit is best)} for fit in fits]
-        state.images = len(job.data.train) * len(self.features.training)
+        for model in (state.model, state.scored):
+            network = cast("Stacked", cast("Classifier", model).network)
+            network.head.set_output(best.weight_KF, best.bias_K)
+        state.probe = [fit.row | {"chosen": float(fit is best)} for fit in fits]
         state.seconds += time.perf_counter() - started
 
     def tick(self) -> None:
@@ -243,11 +264,19 @@ class _Work:
         )
 
     def _begin_epoch(self, state: TrainingState) -> None:
-        """Let only the head move in the first epochs, when the candidate asks for it."""
+        """Let the head move alone in the first epochs, and blocks after it, where that is asked for."""
+        candidate = self.job.candidate
         for model in (state.model, state.scored):
             network = cast("Classifier", model).network
             if isinstance(network, Stacked):
-                network.rest_base(resting=state.epoch < self.job.candidate.head_epochs)
+                network.rest(
+                    blocks_at_rest(
+                        state.epoch,
+                        len(blocks(network.base)),
+                        head_epochs=candidate.head_epochs,
+                        unfreeze_epochs=candidate.unfreeze_epochs,
+                    )
+                )
 
     def _learner(self, model: nn.Module) -> nn.Module:
         """Return what takes the steps: the model on images, or its rest on features."""
@@ -323,6 +352,25 @@ class _Work:
 
     def _beat(self, split: Split) -> Callable[[int, int], None]:
         return lambda done, total: self.listener.on_evaluation(split, done, total)
+
+
+def classifier_of(job: Job, *, trained: bool = True) -> Classifier:
+    """Build a job's classifier, on the processor.
+
+    Args:
+        job: Whose.
+        trained: Whether the weights of a source are read.
+
+    Returns:
+        In training mode, nothing of it trained here.
+    """
+    model = build_classifier(
+        job.architecture, classes=len(job.data.class_ids), input_size=job.input_size,
+        mean=job.mean, std=job.std, seed=job.seed, base_dir=job.base_dir, trained=trained,
+    )  # fmt: skip
+    if isinstance(model.network, Stacked) and job.candidate.source_norms == "kept":
+        model.network.keep_statistics()
+    return model
 
 
 def initial_state(model: Classifier, job: Job) -> TrainingState:

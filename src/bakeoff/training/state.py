@@ -57,6 +57,9 @@ class TrainingState:
     resumed: int = 0
     peak_bytes: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    probe: list[dict[str, float]] = field(
+        default_factory=list
+    )  # its penalties, where the head comes from one
 
     @property
     def scored(self) -> nn.Module:
@@ -118,7 +121,7 @@ class TrainingState:
         loss, correct, seen = saved["tally"]
         self.tally = Tally(loss.to(self.tally.loss.device), correct.to(self.tally.correct.device), seen)
         for name in _PLAIN:
-            setattr(self, name, saved["plain"][name])
+            setattr(self, name, saved["plain"].get(name, []) if name == "probe" else saved["plain"][name])
 
 
 def foreign_steps(path: Path, identity: str) -> int:
@@ -138,4 +141,5 @@ def foreign_steps(path: Path, identity: str) -> int:
         return 0
 
 
-_PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history")
+_PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history",
+          "probe")  # fmt: skip
