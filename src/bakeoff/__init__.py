@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
     from bakeoff.errors import BakeoffError
+    from bakeoff.study.trained import load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "open_study", "pick", "run", "train"]
+__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
 
 _HOMES = {
     "BakeoffError": "errors",
     "StudyResult": "api",
     "estimate": "api",
+    "load": "study.trained",
     "open_study": "api",
     "pick": "api",
     "run": "api",

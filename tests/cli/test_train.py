@@ -64,7 +64,9 @@ def test_a_network_of_timm_with_weights_from_a_file(weights, probe):
     assert record.pretrained["network"] == "timm:test_resnet"
     assert record.pretrained["seen"] == "on ImageNet, as far as is known of a file"
     assert len(record.pretrained["weights_sha256"]) == 64
-    assert bool(record.probe) == probe
+    assert record.probe  # a fine-tuning starts from one
+    assert record.steps == (0 if probe else 3)
+    assert record.frozen["norms_kept" if not probe else "layers"]
     if probe:
         assert record.metric("test_accuracy") > 0.5  # of three classes, from random features
 

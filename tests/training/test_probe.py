@@ -86,6 +86,32 @@ def test_a_probe_ignores_augmentation_unless_it_asks_for_views(tmp_path):
     assert plain.probe != several.probe
 
 
+def test_a_head_may_start_as_a_probes(tmp_path):
+    still = {"name": "still", "from": "base", "head_start": "probe", "source_lr": 1e-9}
+    recipe = {"optimizer": {"name": "sgd", "lr": 1e-9}, "ema": 0.9, "augmentation": {"flip": "random"}}
+    candidates = [BASE, PROBE, {**still, "source_norms": "kept", "recipe": recipe}]
+    outcome = small_study.train(tmp_path, small_study.study(candidate=candidates))
+    probed, started = outcome.records[1:]
+    assert started.probe == probed.probe  # on the images as they are
+    assert started.steps > 0
+    assert started.metric("test_loss") == pytest.approx(probed.metric("test_loss"), abs=1e-4)
+    assert started.differences["head"] == ["drawn at random", "a linear probe's, at first"]
+    assert started.differences["batch normalization"] == ["the batch's statistics", "the source's"]
+    assert started.train_seconds > 0
+
+
+@pytest.mark.parametrize("key", [{"head": [4]}, {"tap": "output"}, {"probe": True}])
+def test_a_head_that_starts_as_a_probes_is_one_layer_on_features(key):
+    with pytest.raises(ConfigError, match="head_start"):
+        small_study.spec(candidate=[BASE, {"name": "a", "from": "base", "head_start": "probe", **key}])
+
+
+@pytest.mark.parametrize(("key", "value"), [("head_start", "zero"), ("source_norms", "frozen")])
+def test_other_words_are_refused_with_those_that_are_known(key, value):
+    with pytest.raises(ConfigError, match=f"{key}: got '{value}', expected"):
+        small_study.spec(candidate=[BASE, {"name": "a", "from": "base", key: value}])
+
+
 @pytest.mark.parametrize("key", [{"head": [4]}, {"train": "head"}, {"train_last": 2}, {"source_lr": 0.5}])
 def test_a_probe_has_no_head_of_layers_and_no_rates(key):
     with pytest.raises(ConfigError, match=next(iter(key))):

@@ -24,20 +24,27 @@ class Earlier:
 
     folder: RunFolder
     record: RunRecord
-    classes: int
+    task: TaskSpec
+    class_names: tuple[str, ...]  # in the order of the outputs
     architecture: Architecture
     mean: tuple[float, ...]  # of its preprocessing, 0..255
     std: tuple[float, ...]
     seen: frozenset[str] | None  # digests of the images it was trained or chosen by; None when unknown
 
+    @property
+    def classes(self) -> int:
+        """Outputs of its network."""
+        return len(self.class_names)
 
-def earlier_run(source: str, seed: int, base_dir: Path) -> Earlier:
+
+def earlier_run(source: str, seed: int, base_dir: Path, *, asker: str = "from") -> Earlier:
     """Find a run by its folder, or by its candidate's folder and a seed.
 
     Args:
         source: ``<study>/runs/<task>/<candidate>``, with or without ``seed-<k>``.
         seed: Taken where the folder names none.
         base_dir: What a relative path refers to.
+        asker: What wants it; in front of every message.
 
     Returns:
         The run.
@@ -45,23 +52,32 @@ def earlier_run(source: str, seed: int, base_dir: Path) -> Earlier:
     Raises:
         ConfigError: There is no finished run, or its network cannot be built again from its study.
     """
+    try:
+        return _find(source, seed, base_dir)
+    except ConfigError as error:
+        raise ConfigError(f"{asker}: {error}") from None
+
+
+def _find(source: str, seed: int, base_dir: Path) -> Earlier:
     path = base_dir / os.path.expanduser(source)
     path = path if path.name.startswith("seed-") else path / f"seed-{seed}"
     record = RunFolder(path).read()
     if record is None:
-        raise ConfigError(f"from: {path} holds no run that has ended")
+        raise ConfigError(f"{path} holds no run that has ended")
     if record.status != "finished":
-        raise ConfigError(f"from: {path} {record.status}: {record.reason}")
+        raise ConfigError(f"{path} {record.status}: {record.reason}")
     study = StudyFolder(_study_of(path))
     spec = study.spec()
     task = next((task for task in spec.tasks if task.name == record.task), None)
     known = study.read_task(record.task)
     if task is None or known is None:
-        raise ConfigError(f"from: the study {study.path} no longer has the task '{record.task}'")
+        raise ConfigError(f"the study {study.path} no longer has the task '{record.task}'")
     folder = study.run(record.task, record.candidate, record.seed)
     architecture = _architecture(study, spec, task, record.candidate, record.seed, len(known.class_ids))
     mean, std = _preprocessing(folder)
-    return Earlier(folder, record, len(known.class_ids), architecture, mean, std, _seen(study, record.task))
+    return Earlier(
+        folder, record, task, tuple(known.class_names), architecture, mean, std, _seen(study, record.task)
+    )
 
 
 def _preprocessing(folder: RunFolder) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -71,7 +87,7 @@ def _preprocessing(folder: RunFolder) -> tuple[tuple[float, ...], tuple[float, .
         with safe_open(path, framework="pt") as weights:
             mean, scale = (weights.get_tensor(f"preprocess.{name}").reshape(-1) for name in ("mean", "scale"))
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"from: cannot read the weights {path}: {error}") from None
+        raise ConfigError(f"cannot read the weights {path}: {error}") from None
     return tuple(mean.tolist()), tuple((1 / scale).tolist())
 
 
@@ -87,7 +103,7 @@ def _study_of(path: Path) -> Path:
     """Return the study's folder that a run's folder lies in."""
     parents = path.absolute().parents
     if len(parents) < 4 or parents[2].name != RUNS:
-        raise ConfigError(f"from: got {path}, expected <study>/{RUNS}/<task>/<candidate>/seed-<k>")
+        raise ConfigError(f"got {path}, expected <study>/{RUNS}/<task>/<candidate>/seed-<k>")
     return parents[3]
 
 
@@ -97,12 +113,12 @@ def _architecture(
     """Say what a candidate's network was, by its study."""
     candidate = next((one for one in spec.candidates_of(task) if one.name == name), None)
     if candidate is None:
-        raise ConfigError(f"from: the study {study.path} no longer has the candidate '{name}'")
+        raise ConfigError(f"the study {study.path} no longer has the candidate '{name}'")
     if candidate.model is not None:
         if is_user_model(candidate.model):
             raise ConfigError(
-                f"from: '{name}' of {study.path} is a network from a file, {candidate.model}; "
-                "make it a candidate of this study"
+                f"'{name}' of {study.path} is a network from a file, {candidate.model}, which its study does "
+                "not keep; expected one of ours or of timm"
             )
         return candidate.model
     source = candidate.source or ""
@@ -110,10 +126,10 @@ def _architecture(
         weights = None if candidate.weights is None else Path(os.path.expanduser(candidate.weights))
         return on_backbone(candidate, weights)
     if candidate.is_on_earlier:
-        raise ConfigError(f"from: '{name}' of {study.path} stands on a third study's run; name that one")
+        raise ConfigError(f"'{name}' of {study.path} stands on a third study's run; name that one")
     record = study.run(task.name, source, seed).read()
     if record is None:
-        raise ConfigError(f"from: the run that '{name}' of {study.path} stands on is not there")
+        raise ConfigError(f"the run that '{name}' of {study.path} stands on is not there")
     return on_source(
         candidate, study.run(task.name, source, seed),
         base=_architecture(study, spec, task, source, seed, classes), classes=classes,

@@ -1,0 +1,138 @@
+"""A trained run, ready to be used: what was scored, on images from anywhere.
+
+Shape letters: B images, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from bakeoff.data.batches import ImageStore
+from bakeoff.data.decode import load_image, square
+from bakeoff.errors import ConfigError
+from bakeoff.records import StudyFolder
+from bakeoff.spec import TaskSpec
+from bakeoff.study.earlier import earlier_run
+from bakeoff.training.classifier import build_classifier, placed
+from bakeoff.training.evaluate import BATCH, predict
+from bakeoff.training.loop import own_global_state
+
+Picture = str | Path | NDArray[np.uint8] | Image.Image
+
+
+class Trained:
+    """A run's model with its classes; images become pixels as those of its study did."""
+
+    def __init__(self, model: nn.Module, class_names: Sequence[str], task: TaskSpec) -> None:
+        self.model = model
+        self.class_names = tuple(class_names)
+        self._task = task
+
+    def predict(self, images: Picture | Iterable[Picture]) -> list[str]:
+        """Name the likeliest class of each image.
+
+        Args:
+            images: One image or several: paths, PIL images, or bytes of shape (H, W, 3).
+
+        Returns:
+            A name for each.
+
+        Raises:
+            DataError: A file is missing or no image.
+            ConfigError: An array is of another shape or type.
+        """
+        return [self.class_names[k] for k in self.probabilities(images).argmax(axis=1)]
+
+    def probabilities(self, images: Picture | Iterable[Picture]) -> NDArray[np.float32]:
+        """Compute the probabilities of all classes, in full precision.
+
+        Args:
+            images: As for `predict`.
+
+        Returns:
+            Of shape (B, K), in the order of `class_names`.
+
+        Raises:
+            DataError: As for `predict`.
+            ConfigError: Likewise.
+        """
+        given = [images] if isinstance(images, str | Path | Image.Image) else images
+        if isinstance(given, np.ndarray) and given.ndim == 3:
+            given = [given]
+        device = next(self.model.parameters()).device
+        parts: list[NDArray[np.float32]] = []
+        pixels: list[NDArray[np.uint8]] = []
+        for image in given:
+            pixels.append(self._pixels(image))
+            if len(pixels) == BATCH:
+                parts.append(self._scores(pixels, device))
+                pixels = []
+        if pixels:
+            parts.append(self._scores(pixels, device))
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
+
+    def _scores(self, pixels: list[NDArray[np.uint8]], device: torch.device) -> NDArray[np.float32]:
+        store = ImageStore(np.stack(pixels), np.zeros(len(pixels), np.int64), device)
+        return predict(self.model, store, np.arange(len(pixels)))
+
+    def _pixels(self, image: Picture) -> NDArray[np.uint8]:
+        """Draw an image as the study's images were drawn."""
+        size, fit = self._task.image_size, self._task.fit
+        if isinstance(image, str | Path):
+            return load_image(image, size, fit)
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ConfigError(
+                    f"images: got an array of {image.dtype} and shape {image.shape}, "
+                    "expected uint8 and (H, W, 3)"
+                )
+            image = Image.fromarray(image)
+        return square(image, size, fit)
+
+
+def load(path: str | Path, *, device: str = "cpu") -> Trained:
+    """Load a trained run.
+
+    Args:
+        path: Its folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, or a study's with one finished run.
+        device: Where it computes.
+
+    Returns:
+        The run's model, as it was scored.
+
+    Raises:
+        ConfigError: There is no such run, or its network cannot be built again from its study.
+    """
+    folder = Path(path).expanduser()
+    found = earlier_run(str(_run_folder(folder)), 0, Path.cwd(), asker="load")
+    with own_global_state(torch.device("cpu")):
+        model = build_classifier(
+            found.architecture, classes=found.classes, input_size=found.record.input_size,
+            mean=found.mean, std=found.std, seed=found.record.seed, base_dir=Path.cwd(), trained=False,
+        )  # fmt: skip
+    model.load_state_dict(load_file(found.folder.weights_path))
+    return Trained(placed(model, torch.device(device)).eval(), found.class_names, found.task)
+
+
+def _run_folder(folder: Path) -> Path:
+    """Take the only run of a study, where a study is named."""
+    if folder.name.startswith("seed-"):
+        return folder
+    study = StudyFolder(folder)
+    if study.read_lock() is None:
+        raise ConfigError(f"load: got {folder}, expected the folder of a run or of a study")
+    runs = [study.run(r.task, r.candidate, r.seed).path for r in study.records() if r.status == "finished"]
+    if len(runs) != 1:
+        raise ConfigError(
+            f"load: the study {folder} has {len(runs)} finished runs, expected one; name a run's folder"
+            + "".join(f", such as {run}" for run in runs[:1])
+        )
+    return runs[0]

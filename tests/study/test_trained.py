@@ -1,0 +1,77 @@
+"""A trained run is loaded as it was scored, and takes images from anywhere."""
+
+import numpy as np
+import pytest
+import small_study
+from PIL import Image
+
+import bakeoff
+from bakeoff.data.decode import load_image
+from bakeoff.errors import ConfigError, DataError
+from bakeoff.study.trained import load
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, class_folders):
+    """A study of a network and one on it, on class folders."""
+    values = small_study.study(
+        task=[{"name": "colours", "data": str(class_folders), "image_size": 16}],
+        candidate=[
+            {"name": "base", "model": "mobilenet-0.25"},
+            {"name": "tuned", "from": "base", "head_start": "probe", "source_norms": "kept"},
+        ],
+    )
+    return small_study.train(tmp_path_factory.mktemp("trained"), values).folder
+
+
+@pytest.mark.parametrize("name", ["base", "tuned"])
+def test_files_are_classified_exactly_as_the_test_images_were(folder, name, class_folders):
+    run = folder.run("colours", name, 0)
+    files = [class_folders / row["file"] for row in folder.read_manifest("colours") if row["part"] == "test"]
+    stored_NK = np.load(run.probabilities_path)["test"]
+    trained = load(run.path)
+    assert np.array_equal(trained.probabilities(files), stored_NK)
+    assert trained.class_names == tuple(folder.read_task("colours").class_names)
+    names = [trained.class_names[k] for k in stored_NK.argmax(axis=1)]
+    assert trained.predict(files) == trained.predict(str(file) for file in files) == names
+
+
+def test_one_image_is_as_good_as_a_list(folder, class_folders):
+    trained = bakeoff.load(folder.run("colours", "base", 0).path)
+    file = next(class_folders.rglob("*.png"))
+    as_path = trained.probabilities(file)
+    assert as_path.shape == (1, 3)
+    assert np.array_equal(trained.probabilities(Image.open(file)), as_path)
+    pixels_HWC = np.asarray(Image.open(file).convert("RGB"))
+    assert np.array_equal(trained.probabilities(pixels_HWC), as_path)
+    assert np.array_equal(trained.probabilities(load_image(file, 16)[None]), as_path)
+    assert trained.probabilities([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
+)
+def test_arrays_of_other_kinds_are_refused(folder, pixels):
+    with pytest.raises(ConfigError, match="expected uint8"):
+        load(folder.run("colours", "base", 0).path).predict([pixels])
+
+
+def test_files_that_are_no_images_are_refused(folder, tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(DataError, match=r"a\.png"):
+        load(folder.run("colours", "base", 0).path).predict(tmp_path / "a.png")
+
+
+def test_a_study_of_one_run_is_enough_and_others_must_be_chosen_from(folder, tmp_path, class_folders):
+    values = small_study.study(
+        task=[{"name": "colours", "data": str(class_folders), "image_size": 16}],
+        candidate=[{"name": "only", "model": "mobilenet-0.25"}],
+    )
+    single = small_study.train(tmp_path, values).folder
+    assert load(single.path).class_names
+    with pytest.raises(ConfigError, match="2 finished runs, expected one"):
+        load(folder.path)
+    with pytest.raises(ConfigError, match=r"load: got .*, expected the folder of a run or of a study"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"load: .* holds no run that has ended"):
+        load(folder.run("colours", "base", 1).path)
