@@ -21,6 +21,7 @@ from bakeoff.spec.write import to_toml
 if TYPE_CHECKING:
     from bakeoff.study import Estimate, StudyListener
     from bakeoff.study.single import Wish
+    from bakeoff.study.trained import Trained
 
 Where = str | Path | Mapping[str, str | Path] | None
 
@@ -88,6 +89,24 @@ class StudyResult:
         if not finished:
             raise DataError(f"task '{wanted}': no run has finished")
         return max(finished, key=lambda record: record.metric("validation_accuracy"))
+
+    def load(self, record: RunRecord | None = None, *, device: str = "cpu") -> Trained:
+        """Load a run's model, ready to be used.
+
+        Args:
+            record: Whose; None takes that of `best`, in a study of one task.
+            device: Where it computes.
+
+        Returns:
+            The model, as it was scored.
+
+        Raises:
+            ConfigError: The run's network cannot be built again from its study.
+        """
+        from bakeoff.study.trained import load
+
+        found = record or self.best()
+        return load(self.folder.run(found.task, found.candidate, found.seed).path, device=device)
 
     def report(self, *, images: bool = True) -> Path:
         """Write the page again and return where it is."""

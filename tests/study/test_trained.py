@@ -36,6 +36,16 @@ def test_files_are_classified_exactly_as_the_test_images_were(folder, name, clas
     assert trained.predict(files) == trained.predict(str(file) for file in files) == names
 
 
+def test_the_best_of_a_study_is_one_call_away(folder, class_folders):
+    result = bakeoff.open_study(folder.path)
+    best = result.best()
+    run = folder.run(best.task, best.candidate, best.seed)
+    file = next(class_folders.rglob("*.png"))
+    expected = load(run.path).probabilities(file)
+    assert np.array_equal(result.load().probabilities(file), expected)
+    assert np.array_equal(result.load(best).probabilities(file), expected)
+
+
 def test_one_image_is_as_good_as_a_list(folder, class_folders):
     trained = bakeoff.load(folder.run("colours", "base", 0).path)
     file = next(class_folders.rglob("*.png"))
