@@ -90,12 +90,15 @@ class StudyResult:
             raise DataError(f"task '{wanted}': no run has finished")
         return max(finished, key=lambda record: record.metric("validation_accuracy"))
 
-    def load(self, record: RunRecord | None = None, *, device: str = "cpu") -> Trained:
+    def load(
+        self, record: RunRecord | None = None, *, device: str = "cpu", base_dir: str | Path = "."
+    ) -> Trained:
         """Load a run's model, ready to be used.
 
         Args:
             record: Whose; None takes that of `best`, in a study of one task.
             device: Where it computes.
+            base_dir: What the path of a network from a file of one's own refers to.
 
         Returns:
             The model, as it was scored.
@@ -106,7 +109,8 @@ class StudyResult:
         from bakeoff.study.trained import load
 
         found = record or self.best()
-        return load(self.folder.run(found.task, found.candidate, found.seed).path, device=device)
+        path = self.folder.run(found.task, found.candidate, found.seed).path
+        return load(path, device=device, base_dir=base_dir)
 
     def report(self, *, images: bool = True) -> Path:
         """Write the page again and return where it is."""

@@ -1,6 +1,7 @@
 """Convolutions take their fastest way on a processor, and nothing else changes."""
 
 import copy
+import pickle
 
 import pytest
 import timm
@@ -8,6 +9,7 @@ import torch
 from timm.layers import ScaledStdConv2d, create_conv2d
 from torch import nn
 
+from bakeoff.models import convolutions, keras_layers
 from bakeoff.models.convolutions import hasten_convolutions
 from bakeoff.models.keras_layers import Conv2dSame
 from bakeoff.models.mobilenet import MobileNet
@@ -34,12 +36,15 @@ def test_results_in_full_precision_stay_as_they_are():
 )
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (9, 1), (10, 1)])
-def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precision, size):
+def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precision, size, monkeypatch):
     quick = copy.deepcopy(layer)
     hasten_convolutions(quick)
     assert isinstance(quick, type(layer))
     assert type(quick).__name__ == type(layer).__name__
     values_BCHW = torch.randn(4, 6, *size).to(memory_format=torch.channels_last)
+    calls = []
+    linear = nn.functional.linear
+    monkeypatch.setattr(convolutions.functional, "linear", lambda *a: calls.append(1) or linear(*a))
     found = []
     for convolution in (layer, quick):
         convolution.zero_grad()
@@ -50,9 +55,31 @@ def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precis
         assert out.dtype == precision
         assert out.is_contiguous(memory_format=torch.channels_last)
         found.append([out, given_BCHW.grad, *(p.grad for p in convolution.parameters())])
+    assert len(calls) == (size[0] * size[1] <= convolutions.SMALL_MAP)
     close = {} if precision == torch.float32 else {"rtol": 0.05, "atol": 0.05}
     for ours, torchs in zip(found[1], found[0], strict=True):
         torch.testing.assert_close(ours, torchs, **close)
+
+
+@pytest.mark.parametrize(("size", "padded"), [(2, 1), (3, 0)])
+def test_depthwise_maps_of_2x2_are_padded_beforehand_with_the_same_result(size, padded, monkeypatch):
+    layer = Conv2dSame(6, 6, 3, groups=6)
+    values_BCHW = torch.randn(4, 6, size, size)
+    expected = nn.functional.conv2d(values_BCHW, layer.weight, layer.bias, padding=1, groups=6)
+    calls = []
+    pad = nn.functional.pad
+    monkeypatch.setattr(keras_layers.functional, "pad", lambda *a, **k: calls.append(1) or pad(*a, **k))
+    torch.testing.assert_close(layer(values_BCHW), expected)
+    assert len(calls) == padded
+
+
+def test_a_network_may_be_pickled():
+    network = MobileNet(3, 0.25).eval()
+    hasten_convolutions(network)
+    other = pickle.loads(pickle.dumps(network))
+    images_BCHW = torch.rand(2, 3, 32, 32)
+    assert torch.equal(other(images_BCHW), network(images_BCHW))
+    assert [type(m) for m in other.modules()] == [type(m) for m in network.modules()]
 
 
 def test_only_plain_1x1_convolutions_become_products():

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from studies import CandidateSketch, TaskSketch, make_study
 
@@ -55,6 +56,24 @@ def test_a_report_on_the_publication_makes_the_same_bytes(study: StudyFolder, tm
     write_report(public)
     assert public.csv_path.read_bytes() == table
     assert public.report_path.read_bytes() == page
+
+
+def test_of_the_probabilities_the_best_ones_travel_rounded_and_all_else_as_it_is(
+    study: StudyFolder, tmp_path: Path
+) -> None:
+    public = StudyFolder(publish(study, tmp_path / "public").path)
+    record = next(record for record in study.records() if record.status == "finished")
+    name = (record.task, record.candidate, record.seed)
+    ours, theirs = study.run(*name).read_predictions(), public.run(*name).read_predictions()
+    assert ours is not None
+    assert theirs is not None
+    for key in ("index_N", "label_N", "loss_N", "top_NT"):
+        assert np.array_equal(getattr(ours, key), getattr(theirs, key))
+    assert theirs.probability_NT.shape == (len(ours.label_N), 1)
+    assert np.allclose(theirs.probability_NT, ours.probability_NT[:, :1], rtol=2**-9, atol=0)
+    again = StudyFolder(publish(public, tmp_path / "again").path).run(*name).read_predictions()
+    assert again is not None
+    assert np.array_equal(again.probability_NT, theirs.probability_NT)
 
 
 def test_paths_of_this_machine_do_not_leave_it(study: StudyFolder, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from bakeoff.data.survey import Survey
-from bakeoff.errors import UnknownNameError
+from bakeoff.errors import ConfigError, UnknownNameError
 from bakeoff.spec import study_from_dict
 from bakeoff.study import single
 from bakeoff.study.single import Wish, decide
@@ -59,6 +59,12 @@ def test_a_probe_takes_the_largest_size_that_it_has_time_for(seconds, size, monk
     assert candidate.source == "timm:resnet18"
     assert study.tasks[0].image_size == 64  # enlarged on the device
     assert f"Input: {size} pixels" in said[0]
+
+
+@pytest.mark.parametrize("key", ["epochs", "time", "optimizer", "batch_size"])
+def test_a_probe_takes_no_steps_that_could_be_set(key, monkeypatch):
+    with pytest.raises(ConfigError, match=f"{key}: got .* beside a probe"):
+        _decide(Survey(100, 2, 64), 1e-4, monkeypatch, model="timm:resnet18", probe=True, recipe={key: "5"})
 
 
 def test_large_images_are_stored_as_small_as_the_network_takes_them(monkeypatch):

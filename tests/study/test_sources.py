@@ -225,3 +225,20 @@ def test_the_time_of_a_source_counts_against_an_equal_budget(tmp_path):
     assert "time" not in base.differences
     assert probe.differences["time"][0] == "1s"  # and took two, its source's included
     assert probe.control_digest != base.control_digest
+
+
+def test_the_page_says_where_a_head_started_and_which_statistics_were_kept(tmp_path):
+    tuned = {"name": "tuned", "from": "base", "head_start": "probe", "source_norms": "kept"}
+    folder = _train(tmp_path, [BASE, tuned]).folder
+    (record,) = (record for record in folder.records() if record.candidate == "tuned")
+    (task,) = study_view(folder).tasks
+    base, network = task.networks
+    (chosen,) = (fit for fit in record.probe if fit["chosen"])
+    assert f"The last layer is at first logistic regression with a penalty of {chosen['penalty']:g}" in (
+        network.words
+    )
+    assert "The statistics of 1 batch normalization whose weights move are the source's" in network.words
+    assert base.penalties is None
+    assert len(network.penalties.rows) == len(record.probe)
+    (lead,) = (row for row in network.penalties.rows if row.lead)
+    assert lead.cells[0].text == f"{chosen['penalty']:g}"

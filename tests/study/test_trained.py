@@ -85,3 +85,38 @@ def test_a_study_of_one_run_is_enough_and_others_must_be_chosen_from(folder, tmp
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"load: .* holds no run that has ended"):
         load(folder.run("colours", "base", 1).path)
+
+
+@pytest.mark.parametrize("images", [5, [None], [np.zeros((0, 0, 3), np.uint8)]])
+def test_what_is_no_image_is_refused(folder, images):
+    with pytest.raises(ConfigError, match="images: got"):
+        load(folder.run("colours", "base", 0).path).predict(images)
+
+
+def test_an_unknown_device_is_refused(folder):
+    with pytest.raises(ConfigError, match="got 'gpu', expected auto"):
+        load(folder.path, device="gpu")
+
+
+def test_a_run_on_an_earlier_studys_run_is_loaded_too(folder, tmp_path, class_folders):
+    earlier = str(folder.run("colours", "tuned", 0).path)
+    values = small_study.study(
+        task=[{"name": "colours", "data": str(class_folders), "image_size": 16}],
+        candidate=[{"name": "third", "from": earlier, "train": "head"}],
+    )
+    later = small_study.train(tmp_path, values).folder
+    run = later.run("colours", "third", 0)
+    files = [class_folders / row["file"] for row in later.read_manifest("colours") if row["part"] == "test"]
+    assert np.array_equal(load(run.path).probabilities(files), np.load(run.probabilities_path)["test"])
+
+
+def test_a_network_of_ones_own_is_loaded_from_its_file_while_that_is_as_it_was(tmp_path):
+    folder = small_study.train(tmp_path).folder
+    run = folder.run("digits", "plain", 0).path
+    pixels_HWC = np.zeros((8, 8, 3), np.uint8)
+    assert load(run, base_dir=tmp_path).probabilities(pixels_HWC).shape == (1, 3)
+    with pytest.raises(ConfigError, match=r"net\.py"):
+        load(run, base_dir=tmp_path / "elsewhere")
+    (tmp_path / "net.py").write_text(small_study.NET + "\n# another version\n")
+    with pytest.raises(ConfigError, match=r"net\.py:plain is not as it was"):
+        load(run, base_dir=tmp_path)

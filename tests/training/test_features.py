@@ -209,7 +209,7 @@ def test_time_that_the_frozen_part_uses_up_is_told(tmp_path):
     finally:
         monkey.undo()
     assert record.status == "failed"
-    assert "the frozen part took" in record.reason
+    assert "what is frozen or fitted took" in record.reason
 
 
 _made = features._Pass.make

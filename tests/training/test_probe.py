@@ -1,5 +1,7 @@
 """A linear probe: scikit-learn's logistic regression, fitted along a path of penalties."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import small_study
@@ -8,7 +10,9 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
 from bakeoff.errors import ConfigError
-from bakeoff.training import probe
+from bakeoff.spec import Recipe
+from bakeoff.training import features, probe
+from bakeoff.training.loop import Course
 from bakeoff.training.objective import Objective
 from bakeoff.training.probe import Probe
 
@@ -98,6 +102,28 @@ def test_a_head_may_start_as_a_probes(tmp_path):
     assert started.differences["head"] == ["drawn at random", "a linear probe's, at first"]
     assert started.differences["batch normalization"] == ["the batch's statistics", "the source's"]
     assert started.train_seconds > 0
+
+
+def test_a_frozen_base_is_passed_once_for_its_features_and_its_heads_start(tmp_path, monkeypatch):
+    made = features._Pass.make
+    passes = []
+    monkeypatch.setattr(features._Pass, "make", lambda one, beat: passes.append(one) or made(one, beat) + 100)
+    still = {"name": "still", "from": "base", "train": "head", "head_start": "probe"}
+    record = small_study.train(tmp_path, small_study.study(candidate=[BASE, still])).records[1]
+    assert len(passes) == 1
+    assert 100 < record.train_seconds < 200
+    assert record.features["lead"] == pytest.approx(100, abs=20)
+
+
+def test_the_rates_course_by_the_clock_begins_with_the_first_step():
+    recipe = Recipe(time="100s", schedule="linear", optimizer={"lr": 1.0})
+    course = Course(recipe, 10)
+    state = SimpleNamespace(steps=0, seconds=60.0, lead=60.0, history=[])
+    assert course.rate(state) == pytest.approx(1.0)
+    state.seconds = 80.0
+    assert course.rate(state) == pytest.approx(0.5)
+    state.seconds = 100.0
+    assert course.ended(state)
 
 
 @pytest.mark.parametrize("key", [{"head": [4]}, {"tap": "output"}, {"probe": True}])

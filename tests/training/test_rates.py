@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import nn
 
+from bakeoff.errors import ConfigError
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.transfer import Head, Stacked, blocks, describe_frozen, stack
 from bakeoff.spec import Optimizer
@@ -103,10 +104,14 @@ def test_statistics_that_are_kept_neither_move_nor_give_way_to_those_of_a_batch(
 
 
 class Ear(Quiet):
-    """Stops at a step of the fine-tuned candidate when asked to."""
+    """Stops at a step of the fine-tuned candidate, or in its last evaluation, when asked to."""
 
     def __init__(self, stop_at=None):
         self.stop_at = stop_at
+
+    def on_evaluation(self, job, split, done, total):
+        if (job.candidate.name, split) == ("tuned", self.stop_at):
+            raise Stopped
 
     def on_step(self, job, step):
         return (job.candidate.name, step.steps) == ("tuned", self.stop_at)
@@ -122,6 +127,65 @@ def test_a_head_that_trains_alone_at_first_ends_alike_with_and_without_an_interr
             small_study.train(tmp_path / "cut", values, listener=Ear(stop))
     cut = small_study.train(tmp_path / "cut", values).folder
     assert small_study.results(cut) == small_study.results(whole)
+
+
+def test_what_rests_at_the_end_rests_in_the_evaluation_also_of_a_process_that_has_only_that_to_do(tmp_path):
+    again = {"norm_statistics": "recalibrated"}  # of the base nothing: it rests
+    tuned = {"name": "tuned", "from": "base", "head_epochs": 2, "recipe": again}
+    values = small_study.study(candidate=[BASE, tuned])
+    whole = small_study.train(tmp_path / "whole", values).folder
+    with pytest.raises(Stopped):
+        small_study.train(tmp_path / "cut", values, listener=Ear("test"), checkpoint_seconds=0)
+    cut = small_study.train(tmp_path / "cut", values).folder
+    assert small_study.results(cut) == small_study.results(whole)
+
+
+def test_the_blocks_of_a_network_of_timm_are_found_below_other_heads():
+    network = timm.create_model("test_resnet", num_classes=0)
+    features = network.num_features
+    first = Stacked(network, Head(features, [4], 3), probabilities=False)
+    depth = len(blocks(network))
+    assert depth > 3
+    second = stack(first, base_classes=3, tap="features", head=[], classes=2)
+    assert len(blocks(second.base)) == depth + 1
+    third = stack(second, base_classes=2, tap="features", head=[], classes=2)
+    assert len(blocks(third.base)) == depth + 1
+    factors = third.rates(1.0, 0.5)
+    assert len(set(factors.values())) == depth + 1
+
+
+def test_dropout_below_the_first_block_that_moves_rests_too():
+    base = nn.Sequential(
+        nn.Linear(4, 4), nn.Dropout(0.5), nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), nn.Linear(4, 4),
+        nn.Dropout(0.5), nn.Linear(4, 4),
+    )  # fmt: skip
+    network = Stacked(base, Head(4, [], 2), probabilities=False)
+    network.rest(2)
+    training = [type(m).__name__ for m in network.train().base.modules() if m.training]
+    assert training == ["Sequential", "Linear", "Dropout", "Linear"]
+
+
+STAGE = {"name": "stage", "model": "timm:test_resnet", "input_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "message"),
+    [
+        (STAGE, {"train": "head", "unfreeze_epochs": 1}, "unfreeze_epochs: got 1, but nothing of the source"),
+        (STAGE, {"train": "head", "source_lr": 0.1}, r"source_lr: got 0\.1, but nothing of the source moves"),
+        (STAGE, {"train": "head", "source_norms": "kept"}, "no batch normalization that moves"),
+        ({**STAGE, "model": "timm:test_vit"}, {"source_norms": "kept"}, "no batch normalization that moves"),
+        (STAGE, {"unfreeze_epochs": 1}, "blocks never move; expected at least"),
+        (STAGE, {"unfreeze_epochs": 1, "recipe": {"epochs": 99, "compile": True}}, "compile: got both"),
+    ],
+)
+def test_words_that_would_say_nothing_are_refused(tmp_path, source, more, message):
+    values = small_study.study(
+        candidate=[source, {"name": "tuned", "from": "stage", "input_size": 32, **more}]
+    )
+    with pytest.raises(ConfigError, match=message):
+        small_study.train(tmp_path, values)
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 @pytest.mark.parametrize(

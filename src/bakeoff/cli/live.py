@@ -25,7 +25,6 @@ from rich.text import Text
 
 from bakeoff import api
 from bakeoff.data.prepare import TaskData
-from bakeoff.models.catalog import is_user_model
 from bakeoff.records import RunRecord
 from bakeoff.report.terminal import render_study
 from bakeoff.spec import StudySpec
@@ -98,8 +97,6 @@ def _live(work: Callable[[Screen], api.StudyResult]) -> int:
         weights = result.folder.run(record.task, record.candidate, record.seed).weights_path
         if weights.exists():
             console.print(Text.assemble("Weights: ", (str(weights), "bold")), soft_wrap=True)
-            if is_user_model(record.model):
-                continue  # its file is the user's, and a study does not keep it
             use = f'bakeoff.load("{weights.parent}").predict(["image.jpg"])'
             console.print(Text.assemble("Use in Python: ", (use, "bold")), soft_wrap=True)
     return 1 if screen.failed else 0

@@ -10,6 +10,8 @@ import typer
 
 from bakeoff.errors import ConfigError
 
+_OWN = "candidate."  # in front of a key of the candidate
+
 
 def train(
     model: Annotated[str, typer.Argument(help="One of ours, your own 'my_net.py:build', or 'timm:NAME'.")],
@@ -41,7 +43,10 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any key of a recipe: augmentation.cutmix=1.0; may be repeated."),
+        typer.Option(
+            "--set",
+            help="A key of the recipe, augmentation.cutmix=1.0, or candidate.source_lr=0.1.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -66,11 +71,14 @@ def train(
         "train": _train(train), "head": _head(head), "views": views,
         "weights": str(weights.absolute()) if weights is not None else None,
     }  # fmt: skip
+    settings = [text.strip() for text in set_ or []]
+    of_recipe = [text for text in settings if not text.startswith(_OWN)]
+    _put(candidate, [text.removeprefix(_OWN) for text in settings if text.startswith(_OWN)])
     recipe = {"epochs": epochs, "time": time, "batch_size": batch_size}
     arguments: dict[str, Any] = {
         "probe": probe, "classes": classes, "seeds": seeds, "image_size": image_size,
         "input_size": input_size, "candidate": {k: v for k, v in candidate.items() if v is not None},
-        "recipe": _recipe({k: v for k, v in recipe.items() if v is not None}, lr, set_ or []),
+        "recipe": _recipe({k: v for k, v in recipe.items() if v is not None}, lr, of_recipe),
         "out": out, "device": device, "threads": threads, "download": download,
     }  # fmt: skip
     if dry_run:
@@ -96,21 +104,26 @@ def _head(text: str | None) -> list[int | float] | None:
 
 
 def _recipe(given: dict[str, Any], lr: float | None, settings: list[str]) -> dict[str, Any]:
-    """Put the keys of a recipe together; ``--set`` takes dotted names and values as TOML writes them."""
+    """Put the keys of a recipe together."""
     if lr is not None:
         given["optimizer"] = {"lr": lr}
+    _put(given, [setting.removeprefix("recipe.") for setting in settings])
+    return given
+
+
+def _put(given: dict[str, Any], settings: list[str]) -> None:
+    """Add what ``--set`` says: dotted names, and values as TOML writes them."""
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not (equals and name.strip()):
             raise ConfigError(f"--set: got '{setting}', expected KEY=VALUE such as label_smoothing=0.1")
-        *tables, key = name.strip().removeprefix("recipe.").split(".")
+        *tables, key = name.strip().split(".")
         place = given
         for table in tables:
             place = place.setdefault(table, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--set: got '{setting}', but {table} is no table of keys")
         place[key] = _value(text.strip())
-    return given
 
 
 def _value(text: str) -> Any:

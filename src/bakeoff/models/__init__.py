@@ -5,5 +5,5 @@
   name, or the user's own file. `summary`: a layer table of any of them.
 - `alexnet`, `mobilenet`: the study's classic ones. `pretrained`: timm's, and where their weights
   are found. `transfer`: heads, taps and freezing. `architecture`: all of that as plain data.
-- `convolutions`: the fastest way to each. `modes`: evaluation mode and back.
+- `convolutions`, `dropout`: the fastest way to each. `modes`: evaluation mode and back.
 """

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bakeoff.errors import ConfigError, nearest
+from bakeoff.models.dropout import Dropout
 from bakeoff.models.keras_layers import Dense
 
 Tap = Literal["output", "features"]
@@ -43,7 +44,7 @@ class Head(nn.Sequential):
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         for position, entry in enumerate(layers, start=1):
             if isinstance(entry, float):
-                parts[f"dropout{position}"] = nn.Dropout(entry)
+                parts[f"dropout{position}"] = Dropout(entry)
                 continue
             parts[f"dense{position}"] = Dense(features, entry)
             parts[f"dense{position}_relu"] = nn.ReLU(inplace=True)
@@ -139,8 +140,13 @@ class Stacked(nn.Module):
             yield from self.base.modules()
             return
         moving = {layer for layers in groups[count:] for layer in layers}
-        owners = {m for m in self.base.modules() if _owns_weights(m) and m not in moving}
-        yield from dict.fromkeys([*owners, *_without_movement(self.base, owners)])
+        modules = list(self.base.modules())
+        first = min(position for position, module in enumerate(modules) if module in moving)
+        for position, module in enumerate(modules):
+            # What has no weights rests, too, below the first block that moves: dropout, for example.
+            below = position < first and moving.isdisjoint(module.modules())
+            if below or (_owns_weights(module) and module not in moving):
+                yield module
 
     def keep_statistics(self) -> None:
         """Let batch normalization of the base compute with the statistics that it has, for good."""
@@ -226,6 +232,11 @@ class Rest(nn.Module):
         super().__init__()
         self.network = network  # whole, so that switching to training keeps frozen layers in evaluation
         self._layers = tuple(layers)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether nothing but the head is left."""
+        return not self._layers and not self.network.probabilities
 
     def forward(self, values_BF: Tensor) -> Tensor:
         """Compute logits_BK from what the beginning gives."""
@@ -368,11 +379,13 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 def _parts(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the children of a network, and those of its sequences and of a network below."""
+    """Yield the children of a network, those of its sequences in their place; what lies below it first."""
+    if isinstance(network, Stacked):
+        yield from _parts(network.base)
+        yield from network.head.children()
+        return
     for child in network.children():
-        if isinstance(child, Stacked):
-            yield from _parts(child)
-        elif isinstance(child, nn.Sequential | nn.ModuleList):
+        if isinstance(child, nn.Sequential | nn.ModuleList):
             yield from child.children()
         else:
             yield child

@@ -76,11 +76,12 @@ class RunRecord:
     pretrained: dict[str, Any] = field(default_factory=dict)
     # The run that its first weights come from (candidate, seed, identity, what that took), if there is one
     source: dict[str, Any] = field(default_factory=dict)
-    # What did not move: layers, parameters, and the digest of their bits, equal before and after
+    # What did not move: layers, parameters, how many other normalizations kept their statistics (norms_kept),
+    # and the digest of all their bits, equal before and after
     frozen: dict[str, Any] = field(default_factory=dict)
-    # Frozen work that was paid once: {"seconds": ...}, part of train_seconds; empty when there was none
+    # Parts of train_seconds: "seconds" of frozen work that was paid once, "lead" of all before the first step
     features: dict[str, float] = field(default_factory=dict)
-    # Of a linear probe: a row for each penalty that was tried, one of them "chosen"
+    # Of a linear probe, or a head that started as one: a row for each penalty tried, one of them "chosen"
     probe: list[dict[str, Number]] = field(default_factory=list)
     # Where and how it was computed
     environment: dict[str, Any] = field(default_factory=dict)  # versions, processor, device, threads
@@ -110,14 +111,14 @@ class RunRecord:
 class Predictions:
     """Per-image predictions of one split, in the order of the task's index set.
 
-    N images, T = min(5, classes).
+    N images, T = min(5, classes); P = T, or 1 where a study was published.
     """
 
     index_N: np.ndarray  # int32, into the task's images
     label_N: np.ndarray  # int16
     loss_N: np.ndarray  # float32, -log of the label's probability, nats
     top_NT: np.ndarray  # int16, the classes with the highest probability, best first
-    probability_NT: np.ndarray  # float32, theirs
+    probability_NT: np.ndarray  # float32, theirs, or in (N, P) the first alone
 
     @property
     def correct_N(self) -> np.ndarray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bakeoff.evidence.architecture import draw_architecture
 from bakeoff.evidence.summary import TaskSummary
-from bakeoff.evidence.words import count
+from bakeoff.evidence.words import count, number, percent
 from bakeoff.records import RunRecord
 from bakeoff.report.view import Network, Row, Table, numbers, row, words
 from bakeoff.report.words import TIMES, grouped, pixels, plural
@@ -30,6 +31,7 @@ def networks(
             candidate=record.candidate, color=colors[record.candidate], words=_network_words(record),
             drawing=_drawing(record),
             layers=_layers_table(record),
+            penalties=_penalties_table(record),
         )
         for record in (first[row.name] for row in task.candidates if row.name in first)
     )  # fmt: skip
@@ -68,10 +70,11 @@ def _origin_words(record: RunRecord) -> list[str]:
     chosen = next((row for row in record.probe if row.get("chosen")), None)
     if chosen is not None:
         first = "at first " if record.steps else ""
+        took = format_seconds(record.features.get("lead", 0.0))
         said.append(
             f"The last layer is {first}logistic regression with a penalty of "
             f"{chosen['penalty']:g}, the best of {plural(len(record.probe), 'penalty', 'penalties')} on "
-            "validation"
+            "validation" + (f"; that took {took} before the first step" if first else "")
         )
     if not layers:
         return [*said, "Nothing of it was frozen"]
@@ -80,7 +83,7 @@ def _origin_words(record: RunRecord) -> list[str]:
         f"{plural(len(layers), 'layer')}, from {layers[0]} to {layers[-1]}; they are {whose} to the "
         "last bit, statistics of batch normalization included (checked after training)"
     )
-    if record.features:
+    if "seconds" in record.features:
         once = format_seconds(record.features.get("seconds", 0.0))
         said.append(f"What they make of the images was computed once, in {once}, part of its training time")
     return said
@@ -91,6 +94,28 @@ def _drawing(record: RunRecord) -> str:
     if not all(set(layer) >= _DRAWN for layer in record.layers):
         return ""
     return draw_architecture(record.layers, title=record.candidate, image_size=record.input_size or None)
+
+
+def _penalties_table(record: RunRecord) -> Table | None:
+    """List the penalties that a probe was tried with, from the strongest down."""
+    if not record.probe:
+        return None
+    columns = (
+        numbers("Penalty"), numbers("Training accuracy"), numbers("Validation accuracy"),
+        numbers("Validation loss"), numbers("Passes over the features"),
+    )  # fmt: skip
+    rows = tuple(
+        replace(
+            row(
+                f"{fit['penalty']:g}", percent(fit["train_accuracy"]), percent(fit["validation_accuracy"]),
+                number(fit["validation_loss"]), grouped(fit["passes"]),
+            ),
+            lead=bool(fit.get("chosen")),
+        )
+        for fit in record.probe
+    )  # fmt: skip
+    caption = f"Penalties of the probe of {record.candidate}, in the order in which they were tried."
+    return Table(caption=caption, columns=columns, rows=rows)
 
 
 def _layers_table(record: RunRecord) -> Table:

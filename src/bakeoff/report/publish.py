@@ -6,7 +6,8 @@
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
     tasks/<task>/manifest.csv.gz             file, class and part of every image
-    runs/.../record.json, predictions.npz    per-image predictions of the test images
+    runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
+                                             probabilities the first, rounded
 
 Paths of this machine are cut to their last part. `bakeoff report` on the published folder
 makes the same `results.csv` again, byte for byte.
@@ -21,8 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from bakeoff.errors import ConfigError
-from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord
+from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.view import Cell, StudyView, Table
@@ -31,7 +34,8 @@ from bakeoff.report.write import draw_charts, write_report
 from bakeoff.spec import StudySpec
 
 MOST_TEST_FILES = 2000  # names; Tiny ImageNet's 10,000 would be a third of the published folder
-LARGEST_BYTES = 3_000_000  # that a repository should take in for a study
+LARGEST_BYTES = 6_000_000  # that a repository should take in for a study
+KEPT_BITS = 8  # of the fraction of a probability: three digits
 
 T = TypeVar("T")
 
@@ -168,8 +172,16 @@ def _copy_run(record: RunRecord, source: RunFolder, to: RunFolder) -> None:
     """Copy the predictions of the test images, and the record after them."""
     test = source.read_predictions("test")
     if test is not None:
-        to.write_predictions({"test": test})
+        to.write_predictions({"test": _fewer_probabilities(test)})
     to.write(RunRecord(**without_paths(vars(record))))
+
+
+def _fewer_probabilities(predictions: Predictions) -> Predictions:
+    """Keep the best class's probability alone, to three digits: all five are half of a file."""
+    bits_N1 = np.ascontiguousarray(predictions.probability_NT[:, :1], dtype=np.float32).view(np.uint32)
+    dropped = 23 - KEPT_BITS  # of float32's fraction; a half of the last kept bit rounds to the nearest
+    rounded_N1 = (bits_N1 + np.uint32(1 << (dropped - 1))) >> np.uint32(dropped) << np.uint32(dropped)
+    return replace(predictions, probability_NT=rounded_N1.view(np.float32))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -156,6 +156,7 @@ class Network:
     words: str
     drawing: str  # SVG, drawn and escaped by `evidence.architecture`
     layers: Table
+    penalties: Table | None = None  # that a probe was chosen from
 
 
 @dataclass(frozen=True, kw_only=True)

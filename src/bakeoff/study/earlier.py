@@ -37,7 +37,9 @@ class Earlier:
         return len(self.class_names)
 
 
-def earlier_run(source: str, seed: int, base_dir: Path, *, asker: str = "from") -> Earlier:
+def earlier_run(
+    source: str, seed: int, base_dir: Path, *, asker: str = "from", own_files: bool = False
+) -> Earlier:
     """Find a run by its folder, or by its candidate's folder and a seed.
 
     Args:
@@ -45,6 +47,8 @@ def earlier_run(source: str, seed: int, base_dir: Path, *, asker: str = "from") 
         seed: Taken where the folder names none.
         base_dir: What a relative path refers to.
         asker: What wants it; in front of every message.
+        own_files: Whether networks from a user's file are taken, looked for from `base_dir`. A study that
+            stands on another one's run does not: its own results would hang on that file.
 
     Returns:
         The run.
@@ -53,12 +57,12 @@ def earlier_run(source: str, seed: int, base_dir: Path, *, asker: str = "from") 
         ConfigError: There is no finished run, or its network cannot be built again from its study.
     """
     try:
-        return _find(source, seed, base_dir)
+        return _find(source, seed, base_dir, own_files=own_files)
     except ConfigError as error:
         raise ConfigError(f"{asker}: {error}") from None
 
 
-def _find(source: str, seed: int, base_dir: Path) -> Earlier:
+def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier:
     path = base_dir / os.path.expanduser(source)
     path = path if path.name.startswith("seed-") else path / f"seed-{seed}"
     record = RunFolder(path).read()
@@ -73,7 +77,8 @@ def _find(source: str, seed: int, base_dir: Path) -> Earlier:
     if task is None or known is None:
         raise ConfigError(f"the study {study.path} no longer has the task '{record.task}'")
     folder = study.run(record.task, record.candidate, record.seed)
-    architecture = _architecture(study, spec, task, record.candidate, record.seed, len(known.class_ids))
+    asked = _Asked(study, spec, task, record.seed, len(known.class_ids), base_dir if own_files else None)
+    architecture = _architecture(asked, record.candidate)
     mean, std = _preprocessing(folder)
     return Earlier(
         folder, record, task, tuple(known.class_names), architecture, mean, std, _seen(study, record.task)
@@ -107,18 +112,29 @@ def _study_of(path: Path) -> Path:
     return parents[3]
 
 
-def _architecture(
-    study: StudyFolder, spec: StudySpec, task: TaskSpec, name: str, seed: int, classes: int
-) -> Architecture:
+@dataclass(frozen=True)
+class _Asked:
+    """Where a candidate's network is looked up."""
+
+    study: StudyFolder
+    spec: StudySpec
+    task: TaskSpec
+    seed: int
+    classes: int
+    files: Path | None  # what relative paths to users' files refer to; None takes none
+
+
+def _architecture(asked: _Asked, name: str) -> Architecture:
     """Say what a candidate's network was, by its study."""
-    candidate = next((one for one in spec.candidates_of(task) if one.name == name), None)
+    study, task = asked.study, asked.task
+    candidate = next((one for one in asked.spec.candidates_of(task) if one.name == name), None)
     if candidate is None:
         raise ConfigError(f"the study {study.path} no longer has the candidate '{name}'")
     if candidate.model is not None:
-        if is_user_model(candidate.model):
+        if is_user_model(candidate.model) and asked.files is None:
             raise ConfigError(
-                f"'{name}' of {study.path} is a network from a file, {candidate.model}, which its study does "
-                "not keep; expected one of ours or of timm"
+                f"'{name}' of {study.path} is a network from a file, {candidate.model}; "
+                "make it a candidate of this study"
             )
         return candidate.model
     source = candidate.source or ""
@@ -126,12 +142,21 @@ def _architecture(
         weights = None if candidate.weights is None else Path(os.path.expanduser(candidate.weights))
         return on_backbone(candidate, weights)
     if candidate.is_on_earlier:
-        raise ConfigError(f"'{name}' of {study.path} stands on a third study's run; name that one")
-    record = study.run(task.name, source, seed).read()
+        if not Path(os.path.expanduser(source)).is_absolute():
+            raise ConfigError(
+                f"'{name}' of {study.path} stands on a third study's run, {source}, by a relative path; "
+                "expected an absolute one"
+            )
+        third = _find(source, asked.seed, Path(), own_files=asked.files is not None)
+        return on_source(
+            candidate, third.folder, base=third.architecture, classes=third.classes,
+            input_size=third.record.input_size, name=third.record.candidate, identity=third.record.identity,
+        )  # fmt: skip
+    record = study.run(task.name, source, asked.seed).read()
     if record is None:
         raise ConfigError(f"the run that '{name}' of {study.path} stands on is not there")
     return on_source(
-        candidate, study.run(task.name, source, seed),
-        base=_architecture(study, spec, task, source, seed, classes), classes=classes,
+        candidate, study.run(task.name, source, asked.seed),
+        base=_architecture(asked, source), classes=asked.classes,
         input_size=record.input_size, name=source, identity=record.identity,
     )  # fmt: skip

@@ -119,7 +119,7 @@ def _row(runs: list[PlannedRun]) -> Row:
         row,
         parameters=found.parameters,
         images_per_second=found.images_per_second,
-        seconds=found.seconds_once + missing * _seconds(job, found),
+        seconds=_seconds_once(job, found) + missing * _seconds(job, found),
         memory_bytes=found.memory_bytes,
         disk_bytes=missing * _kept_bytes(job, found) + CHECKPOINT * WEIGHTS * found.parameters,
     )
@@ -128,13 +128,23 @@ def _row(runs: list[PlannedRun]) -> Row:
 def _seconds(job: Job, found: Measured) -> float:
     """Training, a validation after each epoch, and the final evaluation of both splits."""
     steps = steps_expected(job)
-    training = job.recipe.length.amount if steps is None else steps * found.seconds_per_step
+    if steps is None:
+        training = job.recipe.length.amount
+        stepping = max(0.0, training - found.seconds_once - found.seconds_start)
+    else:
+        stepping = steps * found.seconds_per_step
+        training = stepping + found.seconds_start
     batch = min(job.recipe.batch_size, len(job.data.train))
-    epochs = training / found.seconds_per_step * batch / len(job.data.train)
-    if found.seconds_once:  # between epochs only what is behind the frozen work is computed
+    epochs = stepping / found.seconds_per_step * batch / len(job.data.train)
+    if found.is_frozen:  # between epochs only what is behind the frozen work is computed
         epochs = 0.0
     images = len(job.data.validation) * (epochs + 1) + len(job.data.test)
     return training + images * found.seconds_per_prediction
+
+
+def _seconds_once(job: Job, found: Measured) -> float:
+    """Frozen work that is found again by the next run; part of the length where that is by the clock."""
+    return 0.0 if steps_expected(job) is None else found.seconds_once
 
 
 def _kept_bytes(job: Job, found: Measured) -> int:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import torch
 
+from bakeoff.data.batches import steps_in_epoch
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.preprocess import channel_statistics
 from bakeoff.errors import ConfigError
@@ -25,6 +26,7 @@ from bakeoff.models.architecture import (
 )
 from bakeoff.models.catalog import check_model
 from bakeoff.models.pretrained import backbone, find_weights
+from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest
 from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpec, digest
 from bakeoff.study.earlier import Earlier, earlier_run
@@ -287,16 +289,54 @@ def _check_fit(job: Job) -> None:
     Raises:
         ConfigError: It does not fit; the candidate is named.
     """
+    name = job.candidate.name
+    if job.recipe.compile and job.candidate.unfreeze_epochs:
+        raise ConfigError(
+            f"candidate '{name}': unfreeze_epochs and compile: got both; each block would be compiled anew"
+        )
     if isinstance(job.architecture, str) or user_files(job.architecture):
         return  # a user's file runs when its turn comes, and fails alone
     try:
         with torch.device("meta"):
-            build_network(
+            network = build_network(
                 job.architecture, classes=len(job.data.class_ids), image_size=job.input_size,
                 base_dir=job.base_dir, trained=False,
             )  # fmt: skip
+        if isinstance(network, Stacked):
+            _check_movement(network, job)
     except ConfigError as error:
-        raise ConfigError(f"candidate '{job.candidate.name}': {error}") from None
+        raise ConfigError(f"candidate '{name}': {error}") from None
+
+
+def _check_movement(network: Stacked, job: Job) -> None:
+    """Refuse words about how the source moves that would say nothing, or leave it still without a word."""
+    candidate, recipe = job.candidate, job.recipe
+    moves = any(parameter.requires_grad for parameter in network.base.parameters())
+    idle = [key for key in _RATES if candidate.is_set(key)]
+    if idle and not moves:
+        raise ConfigError(
+            f"{idle[0]}: got {getattr(candidate, idle[0]):g}, but nothing of the source moves; leave it out"
+        )
+    if candidate.source_norms == "kept":
+        network.keep_statistics()
+        if not network.kept_norms:
+            raise ConfigError(
+                "source_norms: got 'kept', but the source has no batch normalization that moves; leave it out"
+            )
+    steps = steps_in_epoch(len(job.data.train), recipe.batch_size)
+    total = recipe.length.to_steps(steps)
+    if candidate.unfreeze_epochs and total is not None:
+        last = max(0, -(-total // steps) - 1)
+        count = len(blocks(network.base))
+        at_rest = blocks_at_rest(
+            last, count, head_epochs=candidate.head_epochs, unfreeze_epochs=candidate.unfreeze_epochs
+        )
+        if at_rest:
+            needed = candidate.head_epochs + candidate.unfreeze_epochs * (count - 1) + 1
+            raise ConfigError(
+                f"unfreeze_epochs: got {candidate.unfreeze_epochs}, with which {at_rest} of the source's "
+                f"{count} blocks never move; expected at least {needed} epochs, or 'train' by name"
+            )
 
 
 def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData, terms: Mapping[str, Any]) -> str:

@@ -10,13 +10,17 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from bakeoff.data.preprocess import Preprocess
 from bakeoff.data.survey import Survey
+from bakeoff.errors import ConfigError
+from bakeoff.models.architecture import OnBackbone, build_network
 from bakeoff.models.pretrained import Backbone, backbone, build_backbone
+from bakeoff.models.transfer import Stacked
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.write import to_toml
 from bakeoff.training.classifier import Classifier, placed
@@ -31,6 +35,8 @@ SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
 SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
 TUNING_LR = 3e-4  # of AdamW
 TUNING_IMAGES = 20_000  # seen in all by a network that is fine-tuned, between 3 and 20 epochs
+_OF_STEPS = ("epochs", "steps", "time", "batch_size", "optimizer", "schedule", "warmup", "clip_norm", "ema",
+             "early_stop", "sampler")  # fmt: skip
 WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
            "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
            "torchvision:GTSRB")  # fmt: skip
@@ -74,8 +80,14 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
         The study as plain values, and a line for each thing that was decided.
 
     Raises:
-        BakeoffError: There is no such network, or its weights are not at hand.
+        BakeoffError: There is no such network, its weights are not at hand, or wishes contradict each other.
     """
+    idle = [key for key in _OF_STEPS if key in wish.recipe] if wish.probe else []
+    if idle:
+        raise ConfigError(
+            f"{idle[0]}: got {wish.recipe[idle[0]]!r} beside a probe, which takes no steps; "
+            "leave one of them out"
+        )
     known = backbone(wish.model) if wish.model.startswith(PRETRAINED) else None
     input_size, why = _input_size(wish, found, known, machine)
     # Smaller images are enlarged on their device, larger ones drawn small on the way to the cache.
@@ -85,7 +97,7 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
     if known is not None:
         candidate["from"] = wish.model
         if not wish.probe:
-            candidate |= _tuning(wish)
+            candidate |= _tuning(wish, known)
     else:
         candidate["model"] = wish.model
     if input_size != image_size or known is not None:
@@ -96,15 +108,16 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
     if wish.classes is not None:
         task["classes"] = wish.classes
     settings = _over(recipe, wish.recipe)
+    whole = candidate | dict(wish.candidate)
     values = {
         "name": study_name(wish),
         "title": f"{wish.model} on {short_name(wish.data)}",
         "seeds": list(range(wish.seeds)),
         "recipe": settings,
         "task": [task],
-        "candidate": [candidate | dict(wish.candidate)],
+        "candidate": [whole],
     }
-    return Decision(values, (why, _recipe_line(wish, settings)))
+    return Decision(values, (why, *_tuning_line(whole), _recipe_line(wish, settings)))
 
 
 def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -> Values:
@@ -123,7 +136,7 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
         return {}
     moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(wish.data) else "alternating"}
     epochs = tuning_epochs(found) if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
-    fresh = not tuned or wish.candidate.get("train") == "head"  # what moves
+    fresh = not (tuned and _moves(wish))  # all that moves
     recipe: Values = {
         "epochs": epochs,
         "batch_size": 64 if found.images >= 1000 else 16,
@@ -143,14 +156,41 @@ def tuning_epochs(found: Survey) -> int:
     return min(20, max(3, round(TUNING_IMAGES / max(found.images, 1))))
 
 
-def _tuning(wish: Wish) -> Values:
+def _tuning(wish: Wish, known: Backbone) -> Values:
     """Choose how what is taken over starts and moves: gently (docs/findings.md, 2026-11-24).
 
     The head starts as a probe's, and batch normalization computes with the statistics that the
-    network came with: a few hundred steps are too few for others.
+    network came with.
     """
-    values: Values = {"source_norms": "kept"} if wish.candidate.get("train") != "head" else {}
-    return values | ({"head_epochs": 1} if wish.candidate.get("head") else {"head_start": "probe"})
+    values: Values = {}
+    if _moves(wish):
+        with torch.device("meta"):
+            train, last = wish.candidate.get("train", "all"), wish.candidate.get("train_last")
+            moving: Any = train if isinstance(train, str) else tuple(train)
+            built = OnBackbone(backbone=known, weights=None, head=(), train=moving, train_last=last)
+            network = build_network(
+                built, classes=2, image_size=known.input_size, base_dir=Path(), trained=False
+            )
+        cast("Stacked", network).keep_statistics()
+        if cast("Stacked", network).kept_norms:
+            values["source_norms"] = "kept"
+    if not wish.candidate.get("head"):
+        values["head_start"] = "probe"
+    elif _moves(wish):
+        values["head_epochs"] = 1
+    return values
+
+
+def _tuning_line(candidate: Values) -> tuple[str, ...]:
+    """Tell how a network that is taken over starts and moves; nothing of a probe or a fresh one."""
+    keys = ("head_start", "source_norms", "head_epochs", "unfreeze_epochs", "source_lr", "layer_decay")
+    chosen = {key: candidate[key] for key in keys if key in candidate}
+    return (f"Fine-tuning: {', '.join(to_toml(chosen).splitlines())}.",) if chosen else ()
+
+
+def _moves(wish: Wish) -> bool:
+    """Tell whether anything of a network that is taken over is to move."""
+    return wish.candidate.get("train") != "head" and wish.candidate.get("train_last") != 0
 
 
 def _over(chosen: Values, given: Mapping[str, Any]) -> Values:
@@ -189,7 +229,7 @@ def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Mach
     often, limit, doing = 1.2, PASS_SECONDS, "for one frozen pass over all images"
     if not wish.probe:
         epochs = float(wish.recipe.get("epochs", tuning_epochs(found)))
-        often, limit, doing = BACKWARD * epochs, TUNING_SECONDS, f"for {epochs:g} epochs"
+        often, limit, doing = BACKWARD * epochs + 1, TUNING_SECONDS, f"for {epochs:g} epochs"
     cost = often * found.images * per_image  # at the largest size
     size = largest_affordable(input_sizes(known), known, cost, limit)
     here = format_seconds(cost * (size / largest) ** 2)

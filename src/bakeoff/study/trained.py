@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from torch import nn
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.decode import load_image, square
 from bakeoff.errors import ConfigError
+from bakeoff.models.architecture import architecture_digest, user_files
 from bakeoff.records import StudyFolder
 from bakeoff.spec import TaskSpec
 from bakeoff.study.earlier import earlier_run
 from bakeoff.training.classifier import build_classifier, placed
 from bakeoff.training.evaluate import BATCH, predict
 from bakeoff.training.loop import own_global_state
+from bakeoff.training.machine import resolve_machine
 
 Picture = str | Path | NDArray[np.uint8] | Image.Image
 
@@ -64,9 +67,11 @@ class Trained:
             DataError: As for `predict`.
             ConfigError: Likewise.
         """
-        given = [images] if isinstance(images, str | Path | Image.Image) else images
-        if isinstance(given, np.ndarray) and given.ndim == 3:
-            given = [given]
+        one = isinstance(images, str | Path | Image.Image)
+        one = one or (isinstance(images, np.ndarray) and images.ndim == 3)
+        if not (one or isinstance(images, Iterable)):
+            raise ConfigError(f"images: got {images!r}, expected paths, PIL images or arrays")
+        given = cast("Iterable[Picture]", [images] if one else images)
         device = next(self.model.parameters()).device
         parts: list[NDArray[np.float32]] = []
         pixels: list[NDArray[np.uint8]] = []
@@ -89,37 +94,47 @@ class Trained:
         if isinstance(image, str | Path):
             return load_image(image, size, fit)
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise ConfigError(
                     f"images: got an array of {image.dtype} and shape {image.shape}, "
                     "expected uint8 and (H, W, 3)"
                 )
             image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
+            raise ConfigError(f"images: got {image!r}, expected paths, PIL images or arrays")
         return square(image, size, fit)
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Trained:
+def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".") -> Trained:
     """Load a trained run.
 
     Args:
         path: Its folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, or a study's with one finished run.
-        device: Where it computes.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        base_dir: What the path of a network from a file of one's own refers to, as it did when its study ran.
 
     Returns:
         The run's model, as it was scored.
 
     Raises:
-        ConfigError: There is no such run, or its network cannot be built again from its study.
+        ConfigError: There is no such run, its network cannot be built again, or its file has changed.
+        ResourceError: The device is not there.
     """
-    folder = Path(path).expanduser()
-    found = earlier_run(str(_run_folder(folder)), 0, Path.cwd(), asker="load")
+    where = resolve_machine(device).torch_device
+    folder, files = Path(path).expanduser().absolute(), Path(base_dir).expanduser().absolute()
+    found = earlier_run(str(_run_folder(folder)), 0, files, asker="load", own_files=True)
+    if user_files(found.architecture) and (
+        architecture_digest(found.architecture, files) != found.record.model_digest
+    ):
+        file = user_files(found.architecture)[0]
+        raise ConfigError(f"load: {file} is not as it was when {folder} was trained")
     with own_global_state(torch.device("cpu")):
         model = build_classifier(
             found.architecture, classes=found.classes, input_size=found.record.input_size,
-            mean=found.mean, std=found.std, seed=found.record.seed, base_dir=Path.cwd(), trained=False,
+            mean=found.mean, std=found.std, seed=found.record.seed, base_dir=files, trained=False,
         )  # fmt: skip
     model.load_state_dict(load_file(found.folder.weights_path))
-    return Trained(placed(model, torch.device(device)).eval(), found.class_names, found.task)
+    return Trained(placed(model, where).eval(), found.class_names, found.task)
 
 
 def _run_folder(folder: Path) -> Path:

@@ -79,7 +79,7 @@ class Account:
             pretrained=self.pretrained,
             source=self.source,
             frozen=self.frozen,
-            features=self.features,
+            features=self.features | self._lead(job),
             probe=self.state.probe if self.state is not None else [],
             metrics=self.metrics,
             test_readings=readings,
@@ -88,6 +88,11 @@ class Account:
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )
+
+    def _lead(self, job: Job) -> dict[str, float]:
+        """Name the time before the first step, where a head was fitted in it."""
+        fitted = job.candidate.head_start == "probe" and self.state is not None
+        return {"lead": self.state.lead} if fitted and self.state is not None else {}
 
 
 def _network(summary: Summary | None) -> dict[str, Any]:

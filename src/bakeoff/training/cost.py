@@ -13,7 +13,15 @@ from bakeoff.models.summary import summarise
 from bakeoff.training.allocator import give_back, private_bytes
 from bakeoff.training.classifier import Classifier, placed
 from bakeoff.training.evaluate import predict
-from bakeoff.training.features import SomeFeatures, kept_names, rest_of, some_features, stacked_rows, views_of
+from bakeoff.training.features import (
+    SomeFeatures,
+    is_base_frozen,
+    kept_names,
+    rest_of,
+    some_features,
+    stacked_rows,
+    views_of,
+)
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Loop, Step, Stopped, own_global_state
 from bakeoff.training.probe import Probe
@@ -34,6 +42,8 @@ class Measured:
     parameters: int
     images_per_second: float  # of training
     seconds_once: float = 0.0  # of frozen work, which the first run of a candidate pays for all
+    seconds_start: float = 0.0  # of fitting the head before the first step
+    is_frozen: bool = False  # in part, so that validations between epochs cost next to nothing
 
 
 def steps_expected(job: Job) -> int | None:
@@ -92,9 +102,12 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
         state = initial_state(model, job)
         some = some_features(model, store, job, autocast=autocast_for(job))
-        start = None
+        start, fitting = None, 0.0
         if job.candidate.head_start == "probe":
             start = some_features(model, store, job, autocast=autocast_for(job), whole_base=True)
+            fitting = PROBE_PASSES * _probe_pass(job, start)
+            if some is not None and is_base_frozen(model) and not views_of(job):
+                start = None  # the same
         if job.candidate.probe:
             per_step = _probe_pass(job, some)
         else:
@@ -115,7 +128,16 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         if passed is not None:
             views, others = len(passed.training), len(job.data.validation)
             once += passed.seconds / len(passed.index) * (images * views + others)
-    return Measured(per_step, predicting / len(index), memory, parameters, batch / per_step, once)
+    return Measured(
+        per_step,
+        predicting / len(index),
+        memory,
+        parameters,
+        batch / per_step,
+        once,
+        fitting,
+        some is not None,
+    )
 
 
 def _probe_pass(job: Job, some: SomeFeatures | None) -> float:

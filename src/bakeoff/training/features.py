@@ -51,7 +51,7 @@ from bakeoff.training.loop import Stopped
 MOST_BYTES = 8_000_000_000  # of all views; a longer beginning has smaller features, or none are kept
 NOTE_SECONDS = 20.0  # of the pass that an interruption may cost
 WAIT_SECONDS = 0.5  # between two looks whether another process has done the work
-_SCHEMA = "bakeoff-features-2"
+_SCHEMA = "bakeoff-features-3"
 
 Beat = Callable[[int, int], None]
 
@@ -200,6 +200,12 @@ def views_of(job: Job) -> int | None:
     if job.recipe.augmentation == Augmentation():
         return 0
     return job.candidate.views
+
+
+def is_base_frozen(model: nn.Module) -> bool:
+    """Tell whether what is kept of a classifier is all that is below its head."""
+    rest = rest_of(model)
+    return rest is not None and rest.is_head
 
 
 def _split(model: nn.Module) -> tuple[Beginning, Rest] | None:

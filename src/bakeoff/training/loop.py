@@ -72,7 +72,8 @@ class Course:
     def progress(self, state: TrainingState) -> float:
         """Return the share of the training that is done, in [0, 1]."""
         if self.steps_total is None:
-            return min(state.seconds / self.recipe.length.amount, 1.0)
+            left = self.recipe.length.amount - state.lead  # the rate's course begins with the first step
+            return min((state.seconds - state.lead) / left, 1.0) if left > 0 else 1.0
         return state.steps / self.steps_total
 
     def ended(self, state: TrainingState) -> bool:
@@ -218,6 +219,8 @@ def own_global_state(device: torch.device) -> Iterator[None]:
 
 def _seed_global_generators(key: int) -> None:
     """Give dropout, and whatever a user's network draws, the stream of this step."""
-    torch.manual_seed(key)
+    torch.default_generator.manual_seed(key)  # torch.manual_seed formats a stack for every kind of device
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(key)
     random.seed(key)
     np.random.seed(key % 2**32)  # noqa: NPY002 - as above

@@ -36,7 +36,7 @@ from bakeoff.training.averaging import Averaged
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import predict, read_test, score
 from bakeoff.training.events import EventLog
-from bakeoff.training.features import Features, keep_features, rest_of, stacked_rows
+from bakeoff.training.features import Features, is_base_frozen, keep_features, rest_of, stacked_rows
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
 from bakeoff.training.objective import Objective, balanced_weights
@@ -165,6 +165,7 @@ class _Work:
         else:
             if job.candidate.head_start == "probe" and state.steps == 0:
                 self._start_head(state, store)
+            state.lead = state.seconds if state.steps == 0 else state.lead
             self._train(state, store)
         # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
         if state.seconds > self.checkpoint_seconds and not job.candidate.probe:
@@ -186,6 +187,7 @@ class _Work:
             self._loop(state, store, [self.listener, _Logger(log)]).run(state)
         finally:
             log.close()
+        self._rest(state, max(0, state.epoch - 1))  # also where a checkpoint stood behind the last epoch
 
     def _probe(self, state: TrainingState) -> None:
         """Fit the last layer to the kept features, in place of steps."""
@@ -196,20 +198,22 @@ class _Work:
 
     def _start_head(self, state: TrainingState, store: ImageStore) -> None:
         """Fit the head to what the base makes of the images as they are, before the first step."""
-        features = keep_features(
-            state.model,
-            store,
-            self.job,
-            autocast=autocast_for(self.job),
-            beat=lambda done, total: self.listener.on_evaluation("features", done, total),
-            whole_base=True,
-        )
-        if features is None:
-            raise ConfigError(
-                f"head_start: the features of '{self.job.candidate.name}' are too large to keep"
+        features = self.features
+        if features is None or features.views or not is_base_frozen(state.model):
+            features = keep_features(
+                state.model,
+                store,
+                self.job,
+                autocast=autocast_for(self.job),
+                beat=lambda done, total: self.listener.on_evaluation("features", done, total),
+                whole_base=True,
             )
+            if features is None:
+                raise ConfigError(
+                    f"head_start: the features of '{self.job.candidate.name}' are too large to keep"
+                )
+            state.seconds += features.seconds
         self._fit(state, features)
-        state.seconds += features.seconds
 
     def _fit(self, state: TrainingState, features: Features) -> None:
         """Give the head the weights of the best probe."""
@@ -260,10 +264,10 @@ class _Work:
             checkpoint=self._checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
             listeners=listeners,
-            begin_epoch=self._begin_epoch,
+            begin_epoch=lambda state: self._rest(state, state.epoch),
         )
 
-    def _begin_epoch(self, state: TrainingState) -> None:
+    def _rest(self, state: TrainingState, epoch: int) -> None:
         """Let the head move alone in the first epochs, and blocks after it, where that is asked for."""
         candidate = self.job.candidate
         for model in (state.model, state.scored):
@@ -271,7 +275,7 @@ class _Work:
             if isinstance(network, Stacked):
                 network.rest(
                     blocks_at_rest(
-                        state.epoch,
+                        epoch,
                         len(blocks(network.base)),
                         head_epochs=candidate.head_epochs,
                         unfreeze_epochs=candidate.unfreeze_epochs,

@@ -52,7 +52,8 @@ class TrainingState:
     step: int = 0  # within the epoch
     steps: int = 0  # in all
     images: int = 0  # seen in all
-    seconds: float = 0.0  # spent in steps
+    seconds: float = 0.0  # spent in steps, and before the first one on what is frozen or fitted
+    lead: float = 0.0  # of those, before the first step
     total_seconds: float = 0.0  # spent on the run by processes that were interrupted
     resumed: int = 0
     peak_bytes: int = 0
@@ -121,7 +122,8 @@ class TrainingState:
         loss, correct, seen = saved["tally"]
         self.tally = Tally(loss.to(self.tally.loss.device), correct.to(self.tally.correct.device), seen)
         for name in _PLAIN:
-            setattr(self, name, saved["plain"].get(name, []) if name == "probe" else saved["plain"][name])
+            if name in saved["plain"] or name not in _LATER:
+                setattr(self, name, saved["plain"][name])
 
 
 def foreign_steps(path: Path, identity: str) -> int:
@@ -142,4 +144,5 @@ def foreign_steps(path: Path, identity: str) -> int:
 
 
 _PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history",
-          "probe")  # fmt: skip
+          "probe", "lead")  # fmt: skip
+_LATER = ("probe", "lead")  # which checkpoints of earlier versions lack
