@@ -36,6 +36,9 @@ bench: .venv/.installed .venv-keras/.installed  ## the claims of benchmarks/READ
 	$(BIN)/python -m benchmarks.training --peer .venv-keras/bin/python
 	$(BIN)/python -m benchmarks.pipeline --turns 8
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/bakeoff run classic --task "10 classes" --only mobilenet --seed 0
+	$(BIN)/python -m benchmarks.finetune --base studies/classic/runs/10-classes/mobilenet/seed-0 \
+	  --peer .venv-keras/bin/python
 
 clean:  ## remove the environments; studies stay
 	rm -rf .venv .venv-keras
