@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -64,7 +65,7 @@ class Course:
     recipe: Recipe
     steps_per_epoch: int
 
-    @property
+    @cached_property
     def steps_total(self) -> int | None:
         """All optimizer steps, or None when the clock ends the training."""
         return self.recipe.length.to_steps(self.steps_per_epoch)
