@@ -242,3 +242,23 @@ def test_the_page_says_where_a_head_started_and_which_statistics_were_kept(tmp_p
     assert len(network.penalties.rows) == len(record.probe)
     (lead,) = (row for row in network.penalties.rows if row.lead)
     assert lead.cells[0].text == f"{chosen['penalty']:g}"
+
+
+def test_a_leak_is_found_through_a_run_between(tmp_path):
+    task = {"name": "digits", "data": "digits", "classes": 3, "image_size": 8}
+    first = _train(tmp_path / "first", [STAGE]).folder
+    same = {
+        "task": [task],
+        "candidate": [{"name": "next", "from": str(first.run("digits", "stage", 0).path)}],
+    }
+    second = small_study.train(tmp_path / "second", small_study.study(**same)).folder
+    path = str(second.run("digits", "next", 0).path)
+    last = _from_earlier(tmp_path / "last", path, task=[{**task, "split_seed": 1}]).records[0]
+    assert "source" in last.differences
+    # Its own study saw none of these images: the one before it did.
+    manifest = second.manifest_path("digits")
+    rows = [row | {"part": "test"} for row in second.read_manifest("digits")]
+    manifest.unlink()
+    second.write_manifest("digits", list(rows[0]), ([row[key] for key in rows[0]] for row in rows))
+    again = _from_earlier(tmp_path / "again", path, task=[{**task, "split_seed": 1}]).records[0]
+    assert "source" in again.differences

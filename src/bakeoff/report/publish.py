@@ -34,7 +34,7 @@ from bakeoff.report.write import draw_charts, write_report
 from bakeoff.spec import StudySpec
 
 MOST_TEST_FILES = 2000  # names; Tiny ImageNet's 10,000 would be a third of the published folder
-LARGEST_BYTES = 6_000_000  # that a repository should take in for a study
+LARGEST_BYTES = 3_000_000  # that a repository should take in for a study
 KEPT_BITS = 8  # of the fraction of a probability: three digits
 
 T = TypeVar("T")

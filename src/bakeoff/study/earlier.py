@@ -12,7 +12,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import Architecture
 from bakeoff.models.catalog import is_user_model
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
-from bakeoff.spec import StudySpec, TaskSpec
+from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
 from bakeoff.study.origins import on_backbone, on_source
 
 RUNS = "runs"  # the folder of a study in which its runs lie: runs/<task>/<candidate>/seed-<k>
@@ -29,7 +29,8 @@ class Earlier:
     architecture: Architecture
     mean: tuple[float, ...]  # of its preprocessing, 0..255
     std: tuple[float, ...]
-    seen: frozenset[str] | None  # digests of the images it was trained or chosen by; None when unknown
+    # Digests of the images that it, or a run that it stands on, was trained or chosen by; None when unknown
+    seen: frozenset[str] | None
 
     @property
     def classes(self) -> int:
@@ -47,8 +48,8 @@ def earlier_run(
         seed: Taken where the folder names none.
         base_dir: What a relative path refers to.
         asker: What wants it; in front of every message.
-        own_files: Whether networks from a user's file are taken, looked for from `base_dir`. A study that
-            stands on another one's run does not: its own results would hang on that file.
+        own_files: Whether networks from a user's file are taken. A study that stands on another one's run
+            takes none: its own results would hang on that file.
 
     Returns:
         The run.
@@ -77,12 +78,14 @@ def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier
     if task is None or known is None:
         raise ConfigError(f"the study {study.path} no longer has the task '{record.task}'")
     folder = study.run(record.task, record.candidate, record.seed)
-    asked = _Asked(study, spec, task, record.seed, len(known.class_ids), base_dir if own_files else None)
-    architecture = _architecture(asked, record.candidate)
+    asked = _Asked(study, spec, task, record.seed, len(known.class_ids), own_files)
+    third = _third(asked, record.candidate)
+    architecture = _architecture(asked, record.candidate, third)
     mean, std = _preprocessing(folder)
-    return Earlier(
-        folder, record, task, tuple(known.class_names), architecture, mean, std, _seen(study, record.task)
-    )
+    seen = _seen(study, record.task)
+    if third is not None:
+        seen = None if seen is None or third.seen is None else seen | third.seen
+    return Earlier(folder, record, task, tuple(known.class_names), architecture, mean, std, seen)
 
 
 def _preprocessing(folder: RunFolder) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -121,17 +124,37 @@ class _Asked:
     task: TaskSpec
     seed: int
     classes: int
-    files: Path | None  # what relative paths to users' files refer to; None takes none
+    own_files: bool  # whether networks from users' files are taken
+
+    def candidate(self, name: str) -> CandidateSpec:
+        """Find a candidate."""
+        found = next((one for one in self.spec.candidates_of(self.task) if one.name == name), None)
+        if found is None:
+            raise ConfigError(f"the study {self.study.path} no longer has the candidate '{name}'")
+        return found
 
 
-def _architecture(asked: _Asked, name: str) -> Architecture:
+def _third(asked: _Asked, name: str) -> Earlier | None:
+    """Find the run of yet another study that a candidate stands on in the end, if it does."""
+    candidate = asked.candidate(name)
+    source = candidate.source
+    if source is None or candidate.is_pretrained:
+        return None
+    if not candidate.is_on_earlier:
+        return _third(asked, source)
+    if not Path(os.path.expanduser(source)).is_absolute():
+        raise ConfigError(
+            f"'{name}' of {asked.study.path} stands on a third study's run, {source}, by a relative path; "
+            "expected an absolute one"
+        )
+    return _find(source, asked.seed, Path(), own_files=asked.own_files)
+
+
+def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architecture:
     """Say what a candidate's network was, by its study."""
-    study, task = asked.study, asked.task
-    candidate = next((one for one in asked.spec.candidates_of(task) if one.name == name), None)
-    if candidate is None:
-        raise ConfigError(f"the study {study.path} no longer has the candidate '{name}'")
+    study, task, candidate = asked.study, asked.task, asked.candidate(name)
     if candidate.model is not None:
-        if is_user_model(candidate.model) and asked.files is None:
+        if is_user_model(candidate.model) and not asked.own_files:
             raise ConfigError(
                 f"'{name}' of {study.path} is a network from a file, {candidate.model}; "
                 "make it a candidate of this study"
@@ -141,13 +164,7 @@ def _architecture(asked: _Asked, name: str) -> Architecture:
     if candidate.is_pretrained:
         weights = None if candidate.weights is None else Path(os.path.expanduser(candidate.weights))
         return on_backbone(candidate, weights)
-    if candidate.is_on_earlier:
-        if not Path(os.path.expanduser(source)).is_absolute():
-            raise ConfigError(
-                f"'{name}' of {study.path} stands on a third study's run, {source}, by a relative path; "
-                "expected an absolute one"
-            )
-        third = _find(source, asked.seed, Path(), own_files=asked.files is not None)
+    if candidate.is_on_earlier and third is not None:
         return on_source(
             candidate, third.folder, base=third.architecture, classes=third.classes,
             input_size=third.record.input_size, name=third.record.candidate, identity=third.record.identity,
@@ -157,6 +174,6 @@ def _architecture(asked: _Asked, name: str) -> Architecture:
         raise ConfigError(f"the run that '{name}' of {study.path} stands on is not there")
     return on_source(
         candidate, study.run(task.name, source, asked.seed),
-        base=_architecture(asked, source), classes=asked.classes,
+        base=_architecture(asked, source, third), classes=asked.classes,
         input_size=record.input_size, name=source, identity=record.identity,
     )  # fmt: skip

@@ -13,12 +13,14 @@ from bakeoff.data.survey import Survey
 from bakeoff.models.pretrained import backbone
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.study.single import (
+    LR,
     SCRATCH_SIDE,
     TUNING_LR,
     Decision,
+    batch_size,
+    common_recipe,
     input_sizes,
     largest_affordable,
-    no_mirrors,
     seconds_per_image,
     short_name,
 )
@@ -65,12 +67,6 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
     tuned = largest_affordable(sizes, known, passes * found.images * per_image, 0.8 * seconds)
     image_size = min(max(probe, tuned), max(found.side, 8))
     fresh = min(image_size, SCRATCH_SIDE)
-    moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(data) else "alternating"}
-    tuning = {
-        "optimizer": {"name": "adamw", "lr": TUNING_LR, "weight_decay": 0.05},
-        "label_smoothing": 0.1,
-        "augmentation": moves,
-    }
     values: dict[str, Any] = {
         "name": "pick",
         "title": f"Which classifier for {short_name(data)}?",
@@ -78,7 +74,7 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
         "seeds": list(range(seeds)),
         "recipe": {
             "time": run_time(budget, seeds),
-            "batch_size": 64 if found.images >= 1000 else 16,
+            "batch_size": batch_size(found),
             "schedule": "one-cycle",
         },
         "task": [
@@ -87,10 +83,10 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
         "candidate": [
             {"name": "probe", "from": f"{PRETRAINED}{BACKBONE}", "probe": True, "input_size": probe},
             {"name": "fine-tuning", "from": f"{PRETRAINED}{BACKBONE}", "input_size": tuned,
-             "head_start": "probe", "source_norms": "kept", "recipe": tuning},
+             "head_start": "probe", "source_norms": "kept",
+             "recipe": common_recipe(data, image_size, lr=TUNING_LR)},
             {"name": "from scratch", "model": SMALL, "input_size": fresh,
-             "recipe": {**tuning, "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05},
-                        "norm_statistics": "recalibrated"}},
+             "recipe": {**common_recipe(data, image_size, lr=LR), "norm_statistics": "recalibrated"}},
         ],
     }  # fmt: skip
     said = (

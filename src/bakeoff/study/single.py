@@ -33,7 +33,7 @@ TUNING_SECONDS = 600.0  # that a fine-tuning may take
 SMALLEST_INPUT = 64  # pixels, of a network that somebody else has trained on larger ones
 SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
 SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
-TUNING_LR = 3e-4  # of AdamW
+LR, TUNING_LR = 1e-3, 3e-4  # of AdamW, for what starts fresh and for what is taken over
 TUNING_IMAGES = 20_000  # seen in all by a network that is fine-tuned, between 3 and 20 epochs
 _OF_STEPS = ("epochs", "steps", "time", "batch_size", "optimizer", "schedule", "warmup", "clip_norm", "ema",
              "early_stop", "sampler")  # fmt: skip
@@ -134,21 +134,35 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     """
     if wish.probe:
         return {}
-    moves = {"crop": max(1, image_size // 8), "flip": "none" if no_mirrors(wish.data) else "alternating"}
     epochs = tuning_epochs(found) if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
     fresh = not (tuned and _moves(wish))  # all that moves
     recipe: Values = {
         "epochs": epochs,
-        "batch_size": 64 if found.images >= 1000 else 16,
-        "optimizer": {"name": "adamw", "lr": 1e-3 if fresh else TUNING_LR, "weight_decay": 0.05},
+        "batch_size": batch_size(found),
         "schedule": "one-cycle",
-        "label_smoothing": 0.1,
-        "augmentation": moves,
+        **common_recipe(wish.data, image_size, lr=LR if fresh else TUNING_LR),
         "norm_statistics": "moving" if tuned else "recalibrated",
     }
     if {"epochs", "steps", "time"} & set(wish.recipe):
         del recipe["epochs"]
     return recipe
+
+
+def common_recipe(data: str, image_size: int, *, lr: float) -> Values:
+    """Choose what every training on images gets, of whatever length: optimizer, smoothing, augmentation."""
+    return {
+        "optimizer": {"name": "adamw", "lr": lr, "weight_decay": 0.05},
+        "label_smoothing": 0.1,
+        "augmentation": {
+            "crop": max(1, image_size // 8),
+            "flip": "none" if data in WRITTEN else "alternating",
+        },
+    }
+
+
+def batch_size(found: Survey) -> int:
+    """Choose smaller batches for few images, which would have too few steps."""
+    return 64 if found.images >= 1000 else 16
 
 
 def tuning_epochs(found: Survey) -> int:
@@ -260,11 +274,6 @@ def largest_affordable(sizes: list[int], known: Backbone, cost: float, limit: fl
         Pixels.
     """
     return max((s for s in sizes if cost * (s / known.input_size) ** 2 <= limit), default=sizes[0])
-
-
-def no_mirrors(data: str) -> bool:
-    """Tell whether mirrored images of a source would belong to another class, or to none."""
-    return data in WRITTEN
 
 
 def seconds_per_image(known: Backbone, size: int, machine: Machine, *, side: int, images: int = 32) -> float:

@@ -91,8 +91,9 @@ class Account:
 
     def _lead(self, job: Job) -> dict[str, float]:
         """Name the time before the first step, where a head was fitted in it."""
-        fitted = job.candidate.head_start == "probe" and self.state is not None
-        return {"lead": self.state.lead} if fitted and self.state is not None else {}
+        if self.state is None or job.candidate.head_start != "probe":
+            return {}
+        return {"lead": self.state.lead}
 
 
 def _network(summary: Summary | None) -> dict[str, Any]:

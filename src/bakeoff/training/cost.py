@@ -129,14 +129,14 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
             views, others = len(passed.training), len(job.data.validation)
             once += passed.seconds / len(passed.index) * (images * views + others)
     return Measured(
-        per_step,
-        predicting / len(index),
-        memory,
-        parameters,
-        batch / per_step,
-        once,
-        fitting,
-        some is not None,
+        seconds_per_step=per_step,
+        seconds_per_prediction=predicting / len(index),
+        memory_bytes=memory,
+        parameters=parameters,
+        images_per_second=batch / per_step,
+        seconds_once=once,
+        seconds_start=fitting,
+        is_frozen=some is not None,
     )
 
 

@@ -58,9 +58,7 @@ class TrainingState:
     resumed: int = 0
     peak_bytes: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
-    probe: list[dict[str, float]] = field(
-        default_factory=list
-    )  # its penalties, where the head comes from one
+    probe: list[dict[str, float]] = field(default_factory=list)  # penalties, where the head is one or was
 
     @property
     def scored(self) -> nn.Module:
