@@ -3,9 +3,11 @@
 The runs here are whole ones, through `train_run`, wherever a checkpoint matters.
 """
 
+import itertools
 import math
 import random
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -224,27 +226,42 @@ def test_a_length_may_end_within_an_epoch(length, steps, rows, tmp_path):
     assert record.epochs == pytest.approx(rows[-1], abs=1e-4)
 
 
-def test_a_length_in_seconds_ends_by_the_clock(tmp_path):
+@pytest.fixture
+def ticks(monkeypatch):
+    """A clock that moves by a hundredth of a second each time a step or an epoch ends."""
+    counted = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(counted) / 100, monotonic=time.monotonic)
+    monkeypatch.setattr("bakeoff.training.loop.time", clock)
+
+
+def test_a_length_in_seconds_ends_by_the_clock(ticks, tmp_path):
     ear = Ear()
-    record, _ = train(make_job(tmp_path, time="0.3s"), tmp_path / "run", ear)
-    assert record.status == "finished"
-    assert 0.3 <= record.train_seconds < 10
-    assert record.steps == len(ear.steps) > 1
-    assert [step.steps_total for step in ear.steps] == [None] * record.steps
+    record, _ = train(make_job(tmp_path, time="0.325s"), tmp_path / "run", ear)
+    assert (record.status, record.steps) == ("finished", 27)  # 6 epochs of 0.05 s, and 3 steps
+    assert record.train_seconds == pytest.approx(0.34)
+    assert [step.steps_total for step in ear.steps] == [None] * 27
     progress = [step.progress for step in ear.steps]
+    assert progress[:5] == pytest.approx([seconds / 0.325 for seconds in (0.01, 0.02, 0.03, 0.04, 0.06)])
     assert progress == sorted(progress)
-    assert progress[-1] == 1
-    assert progress[-2] < 1
+    assert progress[-2] < progress[-1] == 1
 
 
-def test_seconds_spent_before_an_interruption_count(tmp_path):
-    job = make_job(tmp_path, time="0.6s")
+def test_the_clock_may_end_a_training_between_two_epochs(ticks, tmp_path):
+    ear = Ear()
+    record, _ = train(make_job(tmp_path, time="0.195s"), tmp_path / "run", ear)
+    assert (record.status, record.steps) == ("finished", 16)  # 0.19 s by then, 0.20 with the epoch's end
+    assert len(record.history) == 4
+    assert ear.steps[-1].progress == pytest.approx(0.19 / 0.195)
+
+
+def test_seconds_spent_before_an_interruption_count(ticks, tmp_path):
+    job = make_job(tmp_path, time="0.095s")
     with pytest.raises(Stopped):
         train(job, tmp_path / "run", first := Ear({2}))
     record, _ = train(job, tmp_path / "run", second := Ear())
-    assert second.steps[0].seconds > first.steps[-1].seconds
-    assert 0.6 <= record.train_seconds < 10
-    assert record.train_seconds < record.total_seconds
+    assert first.steps[-1].seconds == pytest.approx(0.02)
+    assert second.steps[0].seconds == pytest.approx(0.03)
+    assert record.train_seconds == pytest.approx(0.1)
 
 
 def _stopping(losses, patience, tmp_path):
