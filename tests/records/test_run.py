@@ -195,6 +195,19 @@ def test_predictions_come_back_bit_for_bit_with_their_types(folder):
     assert folder.read_predictions("test").top_NT.shape == (11, 5)
 
 
+def test_smallest_predictions_are_the_same_in_fewer_bytes_each_time(folder):
+    by_split = {"test": predictions(2000, 200)}
+    folder.write_predictions(by_split)
+    quick, before = folder.predictions_path.read_bytes(), folder.read_predictions("test")
+    folder.write_predictions(by_split, smallest=True)
+    small = folder.predictions_path.read_bytes()
+    assert len(small) < len(quick)
+    for name, array in vars(folder.read_predictions("test")).items():
+        np.testing.assert_array_equal(array, getattr(before, name))
+    folder.write_predictions(by_split, smallest=True)
+    assert folder.predictions_path.read_bytes() == small
+
+
 def test_predictions_that_are_not_there_read_as_none(folder):
     assert folder.read_predictions("test") is None
     folder.write_predictions({"validation": predictions(4, 3)})
@@ -217,9 +230,10 @@ def test_an_image_is_correct_when_the_best_class_is_its_label():
     assert some.correct_N.tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize("smallest", [False, True])
 @pytest.mark.parametrize("keep", [0, 10, 200, -30, -1])
-def test_a_damaged_predictions_file_is_told_in_one_line(folder, keep):
-    folder.write_predictions({"test": predictions(50, 6)})
+def test_a_damaged_predictions_file_is_told_in_one_line(folder, keep, smallest):
+    folder.write_predictions({"test": predictions(50, 6)}, smallest=smallest)
     content = folder.predictions_path.read_bytes()
     folder.predictions_path.write_bytes(content[:keep])
     with pytest.raises(StudyError) as caught:
@@ -228,8 +242,9 @@ def test_a_damaged_predictions_file_is_told_in_one_line(folder, keep):
     assert "\n" not in str(caught.value)
 
 
-def test_flipped_bits_in_the_predictions_are_noticed(folder):
-    folder.write_predictions({"test": predictions(500, 6)})
+@pytest.mark.parametrize("smallest", [False, True])
+def test_flipped_bits_in_the_predictions_are_noticed(folder, smallest):
+    folder.write_predictions({"test": predictions(500, 6)}, smallest=smallest)
     content = bytearray(folder.predictions_path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     folder.predictions_path.write_bytes(content)

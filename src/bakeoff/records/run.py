@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import TypeAdapter, WrapValidator
 
 from bakeoff.errors import StudyError
-from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_json, writing
+from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_arrays, write_json
 
 SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
 
@@ -171,15 +171,19 @@ class RunFolder:
         """Write the record last, when all else is in place: it marks the run as ended."""
         write_json(self.record_path, asdict(record))
 
-    def write_predictions(self, by_split: dict[str, Predictions]) -> None:
-        """Write the per-image predictions of the validation and test images."""
+    def write_predictions(self, by_split: dict[str, Predictions], *, smallest: bool = False) -> None:
+        """Write the per-image predictions of the validation and test images.
+
+        Args:
+            by_split: The predictions of ``"validation"``, ``"test"`` or both.
+            smallest: Spend time on making the file smaller still.
+        """
         arrays = {
             f"{split}_{name.split('_')[0]}": value
             for split, predictions in by_split.items()
             for name, value in vars(predictions).items()
         }
-        with writing(self.predictions_path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        write_arrays(self.predictions_path, arrays, smallest=smallest)
 
     def read_predictions(self, split: Literal["validation", "test"] = "test") -> Predictions | None:
         """Read per-image predictions back.

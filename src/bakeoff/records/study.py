@@ -27,7 +27,15 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bakeoff.errors import ConfigError, StudyError
-from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_json, write_text, writing
+from bakeoff.records.atomic import (
+    read_arrays,
+    read_checked,
+    read_json,
+    write_arrays,
+    write_json,
+    write_text,
+    writing,
+)
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -185,8 +193,7 @@ class StudyFolder:
 
     def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
         """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""
-        with writing(self._task_path(task) / "examples.npz") as partial, partial.open("wb") as file:
-            np.savez_compressed(file, index=index_N, images=images_NHWC)
+        write_arrays(self._task_path(task) / "examples.npz", {"index": index_N, "images": images_NHWC})
 
     def read_examples(self, task: str) -> dict[int, np.ndarray]:
         """Read back small copies of images.

@@ -28,7 +28,7 @@ from bakeoff.models.architecture import describe_origin, title, user_files
 from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
-from bakeoff.records.atomic import write_text
+from bakeoff.records.atomic import write_arrays, write_text
 from bakeoff.spec import canonical_json
 from bakeoff.training.account import Account
 from bakeoff.training.allocator import give_back, private_bytes
@@ -336,8 +336,8 @@ class _Work:
             for split, where in index.items()
         }
         self.folder.write_predictions({str(split): kept for split, kept in predictions.items()})
-        with writing(self.folder.probabilities_path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, validation=found["validation"], test=found["test"])
+        full = {str(split): probabilities_NK for split, probabilities_NK in found.items()}
+        write_arrays(self.folder.probabilities_path, full)
         self._write_weights(state)
         for split, kept in predictions.items():
             self.account.metrics |= measure(kept, split)
