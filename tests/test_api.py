@@ -4,13 +4,14 @@ import subprocess
 import sys
 from html import unescape
 
+import layouts
 import pytest
 import small_study
 
 import bakeoff
 from bakeoff import api
 from bakeoff.errors import ConfigError, DataError, StudyError, UnknownNameError
-from bakeoff.study import Quiet
+from bakeoff.study import Quiet, pick, single
 from bakeoff.training.loop import Stopped
 
 
@@ -35,6 +36,20 @@ def result(base):
 
 def _run(values, **options):
     return bakeoff.run(values, device="cpu", threads=1, report=False, **options)
+
+
+@pytest.mark.parametrize("plan", [lambda *a, **k: api.plan_training("model1", *a, **k), api.plan_pick])
+def test_a_first_look_into_an_archive_tells_how_far_it_is(plan, tmp_path, monkeypatch):
+    class Ear(Quiet):
+        def on_prepare(self, task, phase, done, total):
+            heard.append((task, phase, 0 <= done <= total))
+
+    heard = []
+    monkeypatch.setattr(single, "seconds_per_image", lambda *_, **__: 0.01)
+    monkeypatch.setattr(pick, "seconds_per_image", lambda *_, **__: 0.01, raising=False)
+    plan(layouts.class_tar(tmp_path), cache_dir=tmp_path / "cache", listener=Ear(), device="cpu", threads=1)
+    assert heard
+    assert set(heard) == {("pets.tar.gz", "unpacking", True)}
 
 
 def test_a_dict_is_run_and_its_page_written(result, base):

@@ -19,6 +19,8 @@ from bakeoff.spec import StudySpec, load_study, study_from_dict
 from bakeoff.spec.write import to_toml
 
 if TYPE_CHECKING:
+    from bakeoff.data.survey import Survey
+    from bakeoff.spec import TaskSpec
     from bakeoff.study import Estimate, StudyListener
     from bakeoff.study.single import Wish
     from bakeoff.study.trained import Trained
@@ -252,7 +254,7 @@ def train(
     plan = plan_training(
         model, data, probe=probe, classes=classes, seeds=seeds, image_size=image_size, input_size=input_size,
         candidate=candidate, recipe=recipe, out=out, device=device, threads=threads, download=download,
-        cache_dir=cache_dir,
+        cache_dir=cache_dir, listener=listener,
     )  # fmt: skip
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
@@ -310,9 +312,9 @@ def plan_training(
     threads: int | None = None,
     download: bool = True,
     cache_dir: str | Path | None = None,
+    listener: StudyListener | None = None,
 ) -> TrainingPlan:
     """Decide what `train` with the same arguments would do; nothing is written."""
-    from bakeoff.data.survey import survey
     from bakeoff.spec import TaskSpec
     from bakeoff.study.single import Wish, decide, study_name
     from bakeoff.training.machine import resolve_machine
@@ -325,10 +327,8 @@ def plan_training(
     wish = _as_before(wish, folder)
     machine = resolve_machine(device, threads)
     machine.apply()
-    found = survey(
-        TaskSpec(name="data", data=wish.data, classes=classes), base_dir=Path.cwd(),
-        cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None, download=download,
-    )  # fmt: skip
+    task = TaskSpec(name="data", data=wish.data, classes=classes)
+    found = _look(task, cache_dir, listener, download=download)
     decision = decide(wish, found, machine)
     spec = study_from_dict(decision.values, "bakeoff train")
     comment = ["Written by bakeoff train; a study like any other: add candidates, and run it again."]
@@ -381,6 +381,7 @@ def pick(
         threads=threads,
         download=download,
         cache_dir=cache_dir,
+        listener=listener,
     )
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
@@ -398,9 +399,9 @@ def plan_pick(
     threads: int | None = None,
     download: bool = True,
     cache_dir: str | Path | None = None,
+    listener: StudyListener | None = None,
 ) -> TrainingPlan:
     """Decide what `pick` with the same arguments would do; nothing is written."""
-    from bakeoff.data.survey import survey
     from bakeoff.spec import TaskSpec
     from bakeoff.study.pick import CANDIDATES, decide_pick, run_time
     from bakeoff.study.single import short_name
@@ -424,14 +425,27 @@ def plan_pick(
                 f"{seeds} times {CANDIDATES}; use another --out"
             )
         return TrainingPlan(folder, spec, to_toml(spec.as_dict()), ())
-    found = survey(
-        TaskSpec(name="data", data=place), base_dir=Path.cwd(),
-        cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None, download=download,
-    )  # fmt: skip
+    task = TaskSpec(name="data", data=place)
+    found = _look(task, cache_dir, listener, download=download)
     decision = decide_pick(place, length.amount, found, machine, seeds=seeds)
     spec = study_from_dict(decision.values, "bakeoff run pick")
     comment = ["Written by bakeoff run pick; a study like any other: add candidates, and run it again."]
     return TrainingPlan(folder, spec, to_toml(decision.values, comment), decision.said)
+
+
+def _look(
+    task: TaskSpec, cache_dir: str | Path | None, listener: StudyListener | None, *, download: bool
+) -> Survey:
+    """Take a first look at images; the listener hears how far a download or an archive is."""
+    from bakeoff.data.survey import survey
+    from bakeoff.study.single import short_name
+
+    def tell(phase: str, done: int, total: int) -> None:
+        if listener is not None:
+            listener.on_prepare(short_name(task.data), phase, done, total)
+
+    where = Path(cache_dir).absolute() if cache_dir is not None else None
+    return survey(task, base_dir=Path.cwd(), cache_dir=where, download=download, progress=tell)
 
 
 def _carry_out(plan: TrainingPlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:

@@ -49,6 +49,18 @@ def _equal(one, other):
 # The store
 
 
+def test_an_image_of_which_nothing_is_kept_is_never_taken_for_another_one():
+    data = pictures()
+    rows_N = np.full(len(data.labels_N), -1)
+    rows_N[[3, 5]] = [0, 1]
+    store = ImageStore(data.images_NHWC[[3, 5]], data.labels_N, CPU, rows_N=rows_N)
+    images_BHWC, labels_B = store.take(np.array([5, 3]))
+    assert np.array_equal(images_BHWC.numpy(), data.images_NHWC[[5, 3]])
+    assert labels_B.tolist() == data.labels_N[[5, 3]].tolist()
+    with pytest.raises(LookupError, match="image 4 has no row"):
+        store.take(np.array([3, 4]))
+
+
 def test_the_store_gives_the_images_and_labels_of_an_index_in_its_order():
     data = pictures(height=4)
     index = np.array([5, 0, 5, 11])

@@ -59,14 +59,29 @@ def test_the_numbers_are_channels_last_in_memory(shape):
     assert out_BCHW.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("height", "width", "size"), [(16, 16, 8), (8, 16, 5), (4, 8, 12)])
-def test_images_of_another_size_are_resized_as_pillow_does_with_floats(height, width, size):
+def test_images_of_another_size_are_resized_as_pillow_does(height, width, size, interpolation):
     images_BHWC = _bytes(1, height, width)
-    out_CHW = Preprocess((0.0,) * 3, (1.0,) * 3, size)(torch.from_numpy(images_BHWC))[0]
+    method = Image.Resampling[interpolation.upper() if min(height, width) > size else "BILINEAR"]
+    module = Preprocess((0.0,) * 3, (1.0,) * 3, size, interpolation)
+    in_bytes_CHW = module(torch.from_numpy(images_BHWC))[0].numpy()
+    in_floats_CHW = module(torch.from_numpy(images_BHWC).float())[0].numpy()
+    expected_HWC = np.asarray(Image.fromarray(images_BHWC[0]).resize((size, size), method))
+    np.testing.assert_allclose(in_bytes_CHW.transpose(1, 2, 0), expected_HWC, atol=1)
+    np.testing.assert_array_equal(in_bytes_CHW, in_bytes_CHW.round())
     for channel in range(3):
         picture = Image.fromarray(images_BHWC[0, :, :, channel].astype(np.float32))
-        resized = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-        np.testing.assert_allclose(out_CHW[channel].numpy(), resized, atol=1e-3)
+        resized = np.asarray(picture.resize((size, size), method)).clip(0, 255)
+        np.testing.assert_allclose(in_floats_CHW[channel], resized, atol=1e-3)
+
+
+def test_bicubic_curves_do_not_leave_the_range_of_bytes():
+    images_BHWC = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    images_BHWC[:, :, 13:] = 255
+    for given in (images_BHWC, images_BHWC.float()):
+        out = Preprocess((0.0,) * 3, (1.0,) * 3, 24, "bicubic")(given)
+        assert (float(out.min()), float(out.max())) == (0, 255)
 
 
 def test_preprocessing_ships_with_the_weights_and_is_not_trained():

@@ -15,6 +15,7 @@ from bakeoff.errors import StudyError
 from bakeoff.evidence.comparison import holm
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.records import StudyFolder
+from bakeoff.spec import CandidateSpec
 
 FIVE = TASKS[0]
 
@@ -43,6 +44,19 @@ def test_runs_are_counted(study: StudySummary) -> None:
     assert five.candidate("model1").statuses == {"finished": 2, "diverged": 1, "failed": 0, "missing": 0}
     assert sixteen.candidate("model1").statuses == {"finished": 2, "diverged": 0, "failed": 0, "missing": 1}
     assert five.candidate("model1").reasons == ("seed 1 diverged: the loss became nan at step 54",)
+
+
+def test_what_has_no_run_yet_says_what_it_will_stand_on(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], examples=False)
+    spec = folder.spec()
+    base = spec.candidates[0].name
+    new = [
+        {"name": "a", "from": base}, {"name": "b", "from": base, "tap": "output"},
+        {"name": "c", "from": "timm:resnet18"},
+    ]  # fmt: skip
+    more = spec.model_copy(update={"candidates": (*spec.candidates, *map(CandidateSpec.model_validate, new))})
+    rows = {row.name: row.model for row in summarise_study(folder, more).tasks[0].candidates}
+    assert (rows["a"], rows["b"], rows["c"]) == (f"on {base}", f"on {base}'s output", "timm:resnet18")
 
 
 def test_accuracy_over_seeds_is_bounded_over_seeds_and_images(tmp_path: Path) -> None:

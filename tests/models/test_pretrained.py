@@ -32,6 +32,8 @@ def test_preprocessing_and_provenance_come_from_timms_configuration():
     assert (known.input_size, known.trained_on, known.license) == (224, "in1k", "apache-2.0")
     assert known.mean == pytest.approx((127.5,) * 3)
     assert known.std == pytest.approx((127.5,) * 3)
+    assert known.interpolation == "bicubic"
+    assert backbone("timm:resnet18.tv_in1k").interpolation == "bilinear"
     assert not known.one_size
     assert backbone("timm:vit_tiny_patch16_224").one_size
 

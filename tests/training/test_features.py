@@ -16,7 +16,9 @@ from bakeoff.models.keras_layers import BatchNorm2dKeras
 from bakeoff.models.transfer import split_frozen, stack
 from bakeoff.records import claim_folder
 from bakeoff.spec import Augmentation
+from bakeoff.study import Quiet
 from bakeoff.training import features, run
+from bakeoff.training.loop import Stopped
 
 BASE = {"name": "base", "model": "net.py:dropout"}
 PROBE = {"name": "probe", "from": "base", "train": "head", "head": [5, 0.5]}
@@ -91,6 +93,27 @@ def test_an_interrupted_pass_goes_on_where_it_was(tmp_path, monkeypatch):
     assert file.read_bytes() == content
     assert json.loads(file.with_name("note.json").read_text())["seconds"] > partial["seconds"]
     assert small_study.results(again) == small_study.results(whole)
+
+
+def test_a_stop_in_the_frozen_pass_loses_nothing(tmp_path, monkeypatch):
+    class Impatient(Quiet):
+        def on_evaluation(self, job, split, done, total):
+            heard.append((split, done))
+            if split == "features" and 0 < done < total:
+                raise Stopped
+
+    heard = []
+    monkeypatch.setattr(features, "BATCH", 50)
+    values = small_study.study(candidate=[BASE, PROBE])
+    with pytest.raises(Stopped):
+        small_study.train(tmp_path, values, listener=Impatient())
+    (file,) = _files()
+    kept = json.loads(file.with_name("note.json").read_text())["rows"]
+    assert kept == [done for split, done in heard if split == "features"][-1] > 0
+    content = file.read_bytes()
+    small_study.train(tmp_path, values)
+    assert file.read_bytes()[: len(content)] == content
+    assert json.loads(file.with_name("note.json").read_text())["rows"] > kept
 
 
 def test_a_full_disk_leaves_no_features(tmp_path, monkeypatch):

@@ -104,17 +104,24 @@ def _live(work: Callable[[Screen], api.StudyResult]) -> int:
 
 def plan_only(model: str, data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
     """Print what a training would be and what it would cost, and stop."""
-    return _plan_only(api.plan_training(model, data, **arguments), arguments, options)
+    return _plan_only(
+        lambda screen: api.plan_training(model, data, listener=screen, **arguments), arguments, options
+    )
 
 
 def pick_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
     """Print what `pick` would do and what it would cost, and stop."""
-    return _plan_only(api.plan_pick(data, **arguments), arguments, options)
+    return _plan_only(lambda screen: api.plan_pick(data, listener=screen, **arguments), arguments, options)
 
 
-def _plan_only(plan: api.TrainingPlan, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+def _plan_only(
+    decide: Callable[[Screen], api.TrainingPlan], arguments: dict[str, Any], options: dict[str, Any]
+) -> int:
+    console = Console()
+    with Screen(console, catching=False) as screen:
+        plan = decide(screen)
     for line in plan.said:
-        Console().print(Text(line), soft_wrap=True)
+        console.print(Text(line), soft_wrap=True)
     asked = {key: arguments[key] for key in ("device", "threads", "download")}
     return prepare_only(plan.spec, {**asked, **options, "out": plan.folder})
 

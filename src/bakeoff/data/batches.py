@@ -69,9 +69,17 @@ class ImageStore:
         return len(self.labels_N)
 
     def take(self, index_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Gather images (uint8, B H W C) and labels (int64, B) on the device."""
+        """Gather images (uint8, B H W C) and labels (int64, B) on the device.
+
+        Raises:
+            LookupError: Nothing is kept of one of the images.
+        """
         labels_B = self._move(torch.from_numpy(self.labels_N[index_B]))
-        rows_B = index_B if self._rows_N is None else self._rows_N[index_B]
+        rows_B = index_B
+        if self._rows_N is not None:
+            rows_B = self._rows_N[index_B]
+            if (rows_B < 0).any():
+                raise LookupError(f"image {index_B[rows_B < 0][0]} has no row among those that are kept")
         if self._resident_NHWC is not None:
             return self._resident_NHWC[torch.from_numpy(rows_B).to(self.device)], labels_B
         return self._move(torch.from_numpy(self._images_NHWC[rows_B])), labels_B

@@ -5,10 +5,14 @@ Shape letters: B images, N images of a task, H rows, W columns, C = 3 channels.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Interpolation = Literal["bilinear", "bicubic"]
 
 SAMPLE = 10_000  # images that channel statistics are taken from, evenly spaced, when there are more
 
@@ -49,24 +53,46 @@ class Preprocess(nn.Module):
         mean: Of each channel, on the scale of the bytes.
         std: Likewise.
         input_size: Pixels of both sides that the network takes; images of another
-            size are resized on their device (bilinear, antialiased).
+            size are resized on their device, antialiased. Bytes become bytes, as with Pillow.
+        interpolation: How images are made smaller. Enlarged ones are bilinear: a network whose
+            images were reduced by bicubic curves still sees less well what these enlarge
+            (docs/findings.md, 2026-11-24).
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], input_size: int) -> None:
+    def __init__(
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        input_size: int,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
         super().__init__()
         self.input_size = input_size
+        self.interpolation = interpolation
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
         self.register_buffer("scale", 1 / torch.tensor(std).reshape(1, -1, 1, 1))
 
     def forward(self, images_BHWC: Tensor) -> Tensor:
         """Normalize; accepts bytes, or floats on the same scale."""
         # Images stored row by row with their channels last are channels-last memory as they are.
-        images_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
+        images_BCHW = images_BHWC.permute(0, 3, 1, 2)
         if images_BCHW.shape[-2:] != (self.input_size, self.input_size):
-            images_BCHW = F.interpolate(
-                images_BCHW, size=(self.input_size, self.input_size), mode="bilinear", antialias=True
-            )
-        return (images_BCHW - self.mean) * self.scale
+            images_BCHW = self._resized(images_BCHW)
+        return (images_BCHW.float() - self.mean) * self.scale
+
+    def _resized(self, images_BCHW: Tensor) -> Tensor:
+        """Resize; a processor takes bytes as they are, which is twenty times as fast as floats."""
+        in_bytes = images_BCHW.dtype == torch.uint8
+        if not (in_bytes and images_BCHW.device.type == "cpu"):
+            images_BCHW = images_BCHW.float()
+        size = (self.input_size, self.input_size)
+        mode = self.interpolation if min(images_BCHW.shape[-2:]) > self.input_size else "bilinear"
+        resized_BCHW = F.interpolate(images_BCHW, size=size, mode=mode, antialias=True)
+        if resized_BCHW.dtype != torch.uint8:
+            resized_BCHW = resized_BCHW.clamp(0, 255)  # bicubic curves overshoot
+            if in_bytes:
+                resized_BCHW = resized_BCHW.round()
+        return resized_BCHW

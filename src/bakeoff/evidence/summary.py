@@ -241,7 +241,7 @@ def _candidate_summary(
     mixed, control_digest = _control(candidate, runs)
     return CandidateSummary(
         name=candidate.name, note=candidate.note,
-        model=(known.model if known else "") or candidate.model or f"on {candidate.source}",
+        model=(known.model if known else "") or _network(candidate),
         control_digest=control_digest, mixed=mixed,
         differences=dict(known.differences) if known else {},
         planned=len(seeds), statuses=statuses,
@@ -256,6 +256,16 @@ def _candidate_summary(
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
         symptoms=find_symptoms(runs, None if task is None else task.class_names),
     )  # fmt: skip
+
+
+def _network(candidate: CandidateSpec) -> str:
+    """Say what a candidate that has no run yet will be, in the words of a record."""
+    if candidate.model is not None:
+        return candidate.model
+    if candidate.is_pretrained:
+        return candidate.source or ""
+    place = "" if candidate.tap == "features" else "'s output"
+    return f"on {candidate.source}{place}"
 
 
 def _control(candidate: CandidateSpec, runs: Sequence[Run]) -> tuple[str, str]:

@@ -124,6 +124,7 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
             "head": list(architecture.head),
             "train": architecture.train,
             "train_last": architecture.train_last,
+            "interpolation": architecture.backbone.interpolation,
         }
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
     values = {
@@ -168,6 +169,16 @@ def origin(architecture: Architecture) -> OnBackbone | None:
     if isinstance(architecture, OnSource):
         return origin(architecture.base)
     return architecture if isinstance(architecture, OnBackbone) else None
+
+
+def interpolation_of(architecture: Architecture) -> Literal["bilinear", "bicubic"]:
+    """Return how larger images are brought to a network's size: as those that its weights have seen.
+
+    >>> interpolation_of("model4")
+    'bilinear'
+    """
+    found = origin(architecture)
+    return "bilinear" if found is None else found.backbone.interpolation
 
 
 def seen_before(architecture: Architecture) -> str:

@@ -18,7 +18,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -55,7 +55,10 @@ PACKAGED: dict[str, Package] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backbone:
-    """What is known of a network of timm without building it."""
+    """What is known of a network of timm without building it.
+
+    Its images are shown whole: the margin that some were tested without (timm's `crop_pct`) is no part of it.
+    """
 
     name: str  # timm's, with its tag if the user gave one
     input_size: int  # pixels that it was trained on
@@ -64,6 +67,7 @@ class Backbone:
     license: str
     trained_on: str  # the tag of its weights, such as "in1k"
     hub: str  # where its weights are on the hub; empty when they are not
+    interpolation: Literal["bilinear", "bicubic"]  # by which its images were made smaller in training
     one_size: bool = False  # whether it was built for its input size alone, as most transformers are
 
 
@@ -98,6 +102,7 @@ def backbone(name: str) -> Backbone:
         license=config.license or "not stated",
         trained_on=config.tag or "",
         hub=config.hf_hub_id or "",
+        interpolation="bicubic" if config.interpolation == "bicubic" else "bilinear",
         one_size=bool(config.fixed_input_size),
     )
 

@@ -292,7 +292,9 @@ def seconds_per_image(known: Backbone, size: int, machine: Machine, *, side: int
     device = machine.torch_device
     precision, _ = resolve_precision("auto", device)
     network = build_backbone(known, None)[0]
-    model = Classifier(Preprocess(known.mean, known.std, size), network).eval().to(device)
+    model = (
+        Classifier(Preprocess(known.mean, known.std, size, known.interpolation), network).eval().to(device)
+    )
     model = placed(model, device)
     batch_BHWC = torch.zeros(images, side, side, 3, dtype=torch.uint8, device=device)
     seconds = []

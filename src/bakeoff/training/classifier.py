@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bakeoff import rng
 from bakeoff.data.preprocess import Preprocess
-from bakeoff.models.architecture import Architecture, build_network
+from bakeoff.models.architecture import Architecture, build_network, interpolation_of
 from bakeoff.models.convolutions import hasten_convolutions
 
 
@@ -64,7 +64,7 @@ def build_classifier(
             model, classes=classes, image_size=input_size, base_dir=base_dir, trained=trained
         )
     hasten_convolutions(network)
-    return Classifier(Preprocess(mean, std, input_size), network)
+    return Classifier(Preprocess(mean, std, input_size, interpolation_of(model)), network)
 
 
 def placed(model: Classifier, device: torch.device) -> Classifier:

@@ -38,7 +38,7 @@ from bakeoff.data.batches import ImageStore, ahead
 from bakeoff.data.disk import FULL, disk_errors
 from bakeoff.errors import BusyError
 from bakeoff.homes import cache_home
-from bakeoff.models.architecture import base_digest
+from bakeoff.models.architecture import base_digest, interpolation_of
 from bakeoff.models.modes import evaluating
 from bakeoff.models.transfer import Beginning, Rest, Stacked, split_frozen
 from bakeoff.records import claim_folder, writing
@@ -51,7 +51,7 @@ from bakeoff.training.loop import Stopped
 MOST_BYTES = 8_000_000_000  # of all views; a longer beginning has smaller features, or none are kept
 NOTE_SECONDS = 20.0  # of the pass that an interruption may cost
 WAIT_SECONDS = 0.5  # between two looks whether another process has done the work
-_SCHEMA = "bakeoff-features-3"
+_SCHEMA = "bakeoff-features-4"
 
 Beat = Callable[[int, int], None]
 
@@ -335,6 +335,7 @@ class _Pass:
             "precision": self.job.precision, "layers": self.beginning.describe(), "view": view,
             "base": base_digest(self.job.architecture, self.job.base_dir), "torch": torch.__version__,
             "timm": timm.__version__, "device": self.store.device.type, "threads": torch.get_num_threads(),
+            "interpolation": interpolation_of(self.job.architecture),
         }  # fmt: skip
         hasher = hashlib.sha256(canonical_json(head).encode() + b"\n")
         hasher.update(np.ascontiguousarray(self.index, dtype=np.int64).data)
