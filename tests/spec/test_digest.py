@@ -36,11 +36,12 @@ DEFAULTS = {
     "epochs": None, "steps": None, "time": None, "batch_size": 64,
     "optimizer": {
         "name": "adam", "lr": 0.001, "weight_decay": 0.0, "momentum": 0.9,
-        "betas": [0.9, 0.999], "eps": 1e-07,
+        "bias_factor": 1.0, "betas": [0.9, 0.999], "eps": 1e-07,
     },
     "schedule": "constant", "warmup": 0.0, "clip_norm": None, "label_smoothing": 0.0, "ema": None,
     "augmentation": {"crop": 0, "flip": "none", "mixup": 0.0, "cutmix": 0.0},
-    "normalize": "standardize", "norm_statistics": "moving", "class_weights": "none", "sampler": "uniform",
+    "normalize": "standardize", "sizes": [], "test_views": "one", "norm_statistics": "moving",
+    "class_weights": "none", "sampler": "uniform",
     "precision": "auto", "compile": False, "early_stop": None,
 }  # fmt: skip
 

@@ -227,3 +227,11 @@ def test_images_are_standardized_by_the_training_images_alone(base, digits):
         base_dir=base,
     )[0]
     assert (job.mean, job.std) == ((0.0,) * 3, (255.0,) * 3)  # bytes become [0, 1]
+
+
+def test_sizes_that_a_network_does_not_take_are_refused_before_anything_is_trained(base, digits):
+    candidate = [{"name": "one", "model": "mobilenet-0.25"}, {"name": "two", "model": "model1"}]
+    _jobs(base, digits, candidate=candidate[:1], recipe={"sizes": [[4, 0.5], [16, 0.5]]})
+    _jobs(base, digits, candidate=candidate, recipe={"sizes": [[8, 1.0]]})
+    with pytest.raises(ConfigError, match="candidate 'two': sizes: got 4, but model1 was built for 8 pixels"):
+        _jobs(base, digits, candidate=candidate, recipe={"sizes": [[4, 0.5], [8, 0.5]]})

@@ -56,6 +56,38 @@ def test_a_measurement_gives_times_memory_and_speed_and_writes_nothing(tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
 
 
+@pytest.mark.parametrize(
+    ("length", "mean"),
+    # 1 s at 4 pixels and 5 s at 8, half of each: of the steps, or of the seconds
+    [({"steps": 100}, 3.0), ({"time": "600s"}, 2 / (1 / 1 + 1 / 5))],
+)
+def test_the_time_of_a_step_is_averaged_over_the_sizes_of_images(length, mean, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        cost._Watch, "seconds_per_step", property(lambda self: 1.0 if len(measured) == 1 else 5.0)
+    )
+    real = cost._short_loop
+    measured = []
+
+    def noted(job, model, store, some, watch, pixels):
+        measured.append(pixels)
+        return real(job, model, store, some, watch, pixels)
+
+    monkeypatch.setattr(cost, "_short_loop", noted)
+    job = make_job(tmp_path, "pooled", sizes=[[4, 0.5], [8, 0.5]], **length)
+    assert measure(job).seconds_per_step == pytest.approx(mean)
+    assert measured == [4, 8]
+
+
+def test_smaller_images_are_fewer_multiplications(tmp_path):
+    whole, smaller = (
+        training_multiplications(make_job(tmp_path, "pooled", steps=10, sizes=sizes))
+        for sizes in ([], [[4, 0.5], [8, 0.5]])
+    )
+    pixels, dense = 27 * 6, 18  # multiplications a pixel, and of the last layer
+    assert whole / 80 / 3 == 64 * pixels + dense
+    assert smaller / 80 / 3 == (16 * pixels + dense) / 2 + (64 * pixels + dense) / 2
+
+
 def test_the_time_of_a_step_is_the_mean_over_the_steps_behind_the_warm_up(monkeypatch, tmp_path):
     """Steps take 100, 100, 1, 2, 3, 4, 5 and 6 seconds of a clock of our own."""
     lasts = [100, 100, 1, 2, 3, 4, 5, 6]

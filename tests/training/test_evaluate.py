@@ -54,6 +54,26 @@ def test_predictions_equal_a_plain_loop_over_single_images(data, store, split):
     np.testing.assert_allclose(found_NK.sum(1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("views", ["mirror", "six"])
+def test_the_logits_of_an_images_views_are_averaged(data, store, views):
+    model = Net().eval()
+    images_BHWC = torch.tensor(data.images_NHWC[data.test])
+    padded = np.pad(data.images_NHWC[data.test], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    height, width = images_BHWC.shape[1:3]
+    forms = [(1.0, images_BHWC)]
+    if views == "six":  # shifts of one pixel
+        forms = [(0.5, images_BHWC)]
+        forms += [(0.25, torch.tensor(padded[:, at : at + height, at : at + width])) for at in (0, 2)]
+    with torch.no_grad():
+        logits_BK = sum(
+            weight / 2 * (model(form) + model(form.flip(2)))  # columns are the third axis
+            for weight, form in forms
+        )
+    found_NK = predict(model, store, data.test, views=views)
+    np.testing.assert_allclose(found_NK, logits_BK.softmax(1).numpy(), rtol=1e-5)
+    assert not np.allclose(found_NK, predict(model, store, data.test))
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_in_its_mode_and_with_its_statistics(data, store, training):
     model = Net().train(training)

@@ -19,6 +19,7 @@ from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.records import RunFolder
 from bakeoff.spec import Recipe
 from bakeoff.training.classifier import build_classifier, placed
+from bakeoff.training.evaluate import predict
 from bakeoff.training.loop import Course, Diverged, Loop, Stopped, own_global_state
 from bakeoff.training.run import autocast_for, initial_state, objective_for, train_run
 
@@ -29,6 +30,7 @@ RECIPES = {
     "dropout": {"network": "dropout"},
     "ema": {"ema": 0.9, "optimizer": {"name": "sgd", "lr": 0.05}, "schedule": "one-cycle"},
     "mixing": {"augmentation": {"crop": 1, "flip": "alternating", "mixup": 0.4, "cutmix": 1.0}},
+    "sizes": {"network": "pooled", "sizes": [[4, 0.4], [6, 0.3], [8, 0.3]], "test_views": "six"},
     "clip": {"clip_norm": 0.5, "schedule": "cosine", "warmup": 0.25},
     "muon": {"optimizer": {"name": "muon", "lr": 0.02}, "sampler": "balanced"},
     "statistics": {"norm_statistics": "recalibrated", "ema": 0.5},
@@ -224,6 +226,38 @@ def test_a_length_may_end_within_an_epoch(length, steps, rows, tmp_path):
     assert (record.status, record.steps) == ("finished", steps)
     assert [row["epoch"] for row in record.history] == pytest.approx(rows, abs=1e-4)
     assert record.epochs == pytest.approx(rows[-1], abs=1e-4)
+
+
+def _seen(job, **parts):
+    """Return the sides of the images that a training's steps see, and those of its validations."""
+    sides = []
+    loop, state = _loop(job, **parts)
+    state.model.network.register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[-1]))
+    loop.run(state)
+    assert state.model.preprocess.input_size == 8
+    return sides
+
+
+def test_images_are_shown_in_sizes_by_their_shares_of_the_length(tmp_path):
+    job = make_job(tmp_path, "pooled", steps=10, sizes=[[4, 0.5], [6, 0.25], [8, 0.25]])
+    assert _seen(job) == [4] * 5 + [6] * 3 + [8] * 2  # the step that begins at 7/10 is still in the second
+
+
+def test_sizes_of_a_length_in_seconds_follow_the_clock(ticks, tmp_path):
+    job = make_job(tmp_path, "pooled", time="0.095s", sizes=[[6, 0.7], [16, 0.3]])
+    # 0.01 s a step, and as long for the end of each epoch of four: six steps begin before 0.0665 s
+    assert _seen(job) == [6] * 6 + [16] * 2
+
+
+def test_validation_sees_the_images_in_the_networks_own_size(tmp_path):
+    job = make_job(tmp_path, "pooled", steps=8, sizes=[[4, 1.0]])
+    store = ImageStore(job.data.images_NHWC, job.data.labels_N, CPU)
+
+    def validate(state):
+        predict(state.model, store, job.data.validation)
+        return {"validation_loss": 1.0, "validation_accuracy": 0.5}
+
+    assert _seen(job, validate=validate) == [4, 4, 4, 4, 8] * 2
 
 
 @pytest.fixture

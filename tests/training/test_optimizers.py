@@ -101,6 +101,17 @@ def test_frozen_weights_are_not_given_to_the_optimizer():
     assert {id(p) for p in held} == {id(p) for p in model[1].parameters()}
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_biases_and_norms_may_move_at_another_rate(name):
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    optimizer = build_optimizer(model, Optimizer(name=name, lr=0.5, bias_factor=64), {model[0].bias: 0.5})
+    set_rate(optimizer, 0.25)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(model[0].weight)] == 0.25
+    assert rates[id(model[0].bias)] == 0.25 * 64 * 0.5
+    assert rates[id(model[1].weight)] == rates[id(model[1].bias)] == 0.25 * 64
+
+
 def test_the_rate_is_set_for_every_group():
     optimizer = build_optimizer(nn.Linear(2, 2), Optimizer(lr=0.5, weight_decay=0.1))
     assert len(optimizer.param_groups) == 2

@@ -16,6 +16,9 @@ from bakeoff.spec.base import Setting, one_line
 from bakeoff.units import Length, parse_length
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+TestViews = Literal["one", "mirror", "six"]
+VIEWS: dict[TestViews, int] = {"one": 1, "mirror": 2, "six": 6}  # times that an image is evaluated
+Stage = tuple[Annotated[int, Field(ge=4, le=4096)], Annotated[float, Field(gt=0, le=1)]]
 
 
 def _time(value: object) -> Length:
@@ -39,6 +42,7 @@ class Optimizer(Setting):
     lr: float = Field(default=1e-3, gt=0)  # peak; applies to this batch size, never rescaled
     weight_decay: float = Field(default=0.0, ge=0)  # not on norms and biases
     momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd and muon, Nesterov's form
+    bias_factor: float = Field(default=1.0, gt=0)  # of the rate, for biases and normalization
     betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)  # adam and adamw
     eps: float = Field(default=1e-7, gt=0)  # adam and adamw; Keras's default
 
@@ -88,6 +92,10 @@ class Recipe(Setting):
     # Images
     augmentation: Augmentation = Augmentation()
     normalize: Literal["standardize", "scale"] = "standardize"  # training mean and std; or [0, 1]
+    # Progressive resizing: pixels and share of the length, in turn; without, all steps see the input size
+    sizes: Annotated[tuple[Annotated[Stage, Field(strict=False)], ...], Field(strict=False)] = ()
+    # How each image is seen in the final evaluation: as it is, mirrored too, or shifted as well (Jordan 2024)
+    test_views: TestViews = "one"
     # Batch normalization at evaluation: moving averages, or measured again on training images
     norm_statistics: Literal["moving", "recalibrated"] = "moving"
     # Imbalance
@@ -104,6 +112,9 @@ class Recipe(Setting):
         given = [name for name in ("epochs", "steps", "time") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"got {' and '.join(given)}, expected one of epochs, steps, time")
+        if self.sizes and abs(sum(share for _, share in self.sizes) - 1) > 1e-6:
+            shares = " + ".join(f"{share:g}" for _, share in self.sizes)
+            raise ValueError(f"sizes: got shares of {shares}, expected a sum of 1")
         if self.class_weights == "balanced" and self.sampler == "balanced":
             raise ValueError("got 'balanced' for class_weights and for sampler, expected at most one of them")
         return self

@@ -8,6 +8,7 @@ from pathlib import Path
 from bakeoff.errors import BakeoffError
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
+from bakeoff.spec.recipe import VIEWS
 from bakeoff.study.lock import open_lock
 from bakeoff.study.plan import check_spec
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
@@ -138,8 +139,8 @@ def _seconds(job: Job, found: Measured) -> float:
     epochs = stepping / found.seconds_per_step * batch / len(job.data.train)
     if found.is_frozen:  # between epochs only what is behind the frozen work is computed
         epochs = 0.0
-    images = len(job.data.validation) * (epochs + 1) + len(job.data.test)
-    return training + images * found.seconds_per_prediction
+    final = VIEWS[job.recipe.test_views] * (len(job.data.validation) + len(job.data.test))
+    return training + (len(job.data.validation) * epochs + final) * found.seconds_per_prediction
 
 
 def _seconds_once(job: Job, found: Measured) -> float:

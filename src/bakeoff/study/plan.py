@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from torch import nn
 
 from bakeoff.data.batches import steps_in_epoch
 from bakeoff.data.prepare import TaskData
@@ -22,10 +23,12 @@ from bakeoff.models.architecture import (
     architecture_digest,
     build_network,
     seen_before,
+    title,
     user_files,
 )
 from bakeoff.models.catalog import check_model
 from bakeoff.models.pretrained import backbone, find_weights
+from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest
 from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpec, digest
@@ -281,7 +284,7 @@ def _leaks(earlier: Earlier, data: TaskData) -> dict[str, list[Any]]:
 
 
 def _check_fit(job: Job) -> None:
-    """Refuse a head, a tap, blocks or a count of layers that do not fit their source, before it is trained.
+    """Refuse a head, a tap, blocks, a count of layers or sizes that do not fit, before anything is trained.
 
     Args:
         job: Whose network is built without weights, memory or arithmetic.
@@ -294,8 +297,10 @@ def _check_fit(job: Job) -> None:
         raise ConfigError(
             f"candidate '{name}': unfreeze_epochs and compile: got both; each block would be compiled anew"
         )
-    if isinstance(job.architecture, str) or user_files(job.architecture):
+    if user_files(job.architecture):
         return  # a user's file runs when its turn comes, and fails alone
+    if isinstance(job.architecture, str) and not job.recipe.sizes:
+        return  # it stands on nothing, and is shown what it was built for
     try:
         with torch.device("meta"):
             network = build_network(
@@ -304,6 +309,7 @@ def _check_fit(job: Job) -> None:
             )  # fmt: skip
         if isinstance(network, Stacked):
             _check_movement(network, job)
+        _check_sizes(network, job)
     except ConfigError as error:
         raise ConfigError(f"candidate '{name}': {error}") from None
 
@@ -337,6 +343,18 @@ def _check_movement(network: Stacked, job: Job) -> None:
                 f"unfreeze_epochs: got {candidate.unfreeze_epochs}, with which {at_rest} of the source's "
                 f"{count} blocks never move; expected at least {needed} epochs, or 'train' by name"
             )
+
+
+def _check_sizes(network: nn.Module, job: Job) -> None:
+    """Refuse to show a network images of a size that it does not take."""
+    for pixels, _ in job.recipe.sizes if not job.candidate.probe else ():
+        try:
+            summarise(network, pixels)
+        except Exception as error:  # of many kinds: networks only complain when they meet an image
+            raise ConfigError(
+                f"sizes: got {pixels}, but {title(job.architecture)} was built for {job.input_size} pixels "
+                f"alone ({' '.join(str(error).split())[:100]})"
+            ) from None
 
 
 def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData, terms: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import architecture_digest, user_files
 from bakeoff.records import StudyFolder
 from bakeoff.spec import TaskSpec
+from bakeoff.spec.recipe import TestViews
 from bakeoff.study.earlier import earlier_run
 from bakeoff.training.classifier import build_classifier, placed
 from bakeoff.training.evaluate import BATCH, predict
@@ -34,10 +35,13 @@ Picture = str | Path | NDArray[np.uint8] | Image.Image
 class Trained:
     """A run's model with its classes; images become pixels as those of its study did."""
 
-    def __init__(self, model: nn.Module, class_names: Sequence[str], task: TaskSpec) -> None:
+    def __init__(
+        self, model: nn.Module, class_names: Sequence[str], task: TaskSpec, views: TestViews = "one"
+    ) -> None:
         self.model = model
         self.class_names = tuple(class_names)
         self._task = task
+        self._views = views  # in which each image is seen, as when it was scored
 
     def predict(self, images: Picture | Iterable[Picture]) -> list[str]:
         """Name the likeliest class of each image.
@@ -86,7 +90,7 @@ class Trained:
 
     def _scores(self, pixels: list[NDArray[np.uint8]], device: torch.device) -> NDArray[np.float32]:
         store = ImageStore(np.stack(pixels), np.zeros(len(pixels), np.int64), device)
-        return predict(self.model, store, np.arange(len(pixels)))
+        return predict(self.model, store, np.arange(len(pixels)), views=self._views)
 
     def _pixels(self, image: Picture) -> NDArray[np.uint8]:
         """Draw an image as the study's images were drawn."""
@@ -134,7 +138,8 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".") -
             mean=found.mean, std=found.std, seed=found.record.seed, base_dir=files, trained=False,
         )  # fmt: skip
     model.load_state_dict(load_file(found.folder.weights_path))
-    return Trained(placed(model, where).eval(), found.class_names, found.task)
+    views = found.record.recipe.get("test_views", "one")
+    return Trained(placed(model, where).eval(), found.class_names, found.task, views)
 
 
 def _run_folder(folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -65,6 +67,21 @@ def build_classifier(
         )
     hasten_convolutions(network)
     return Classifier(Preprocess(mean, std, input_size, interpolation_of(model)), network)
+
+
+@contextmanager
+def showing(model: nn.Module, pixels: int | None) -> Iterator[None]:
+    """Let a classifier see its images in another size than its own; None changes nothing."""
+    preprocess = getattr(model, "preprocess", None)
+    if pixels is None or not isinstance(preprocess, Preprocess):
+        yield
+        return
+    own = preprocess.input_size
+    preprocess.input_size = pixels
+    try:
+        yield
+    finally:
+        preprocess.input_size = own
 
 
 def placed(model: Classifier, device: torch.device) -> Classifier:

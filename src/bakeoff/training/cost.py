@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,6 +64,9 @@ def training_multiplications(job: Job) -> float:
         model = classifier_of(job, trained=False)
         rows = summarise(model.network, job.input_size).rows
         kept = kept_names(model, job)
+        stages = [
+            (share, summarise(model.network, pixels).multiplications) for pixels, share in job.recipe.sizes
+        ]
     except Exception:  # a user's network can raise anything
         return 0.0
     inside = tuple(f"{name}." for name in kept)
@@ -70,6 +74,8 @@ def training_multiplications(job: Job) -> float:
         row["multiplications"] for row in rows if row["name"] in kept or row["name"].startswith(inside)
     )
     again = sum(row["multiplications"] for row in rows) - once
+    if stages:
+        again = sum(share * multiplications for share, multiplications in stages)
     images = len(job.data.train)
     steps = steps_expected(job) or 0
     seen = steps * (images if job.candidate.probe else min(job.recipe.batch_size, images))
@@ -100,7 +106,6 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
             torch.cuda.reset_peak_memory_stats(device)  # a measurement before this one had its own
         parameters = sum(p.numel() for p in model.parameters())
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
-        state = initial_state(model, job)
         some = some_features(model, store, job, autocast=autocast_for(job))
         start, fitting = None, 0.0
         if job.candidate.head_start == "probe":
@@ -111,11 +116,13 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         if job.candidate.probe:
             per_step = _probe_pass(job, some)
         else:
-            watch = _Watch(WARM_UP, WARM_UP + steps, seconds)
-            loop = _short_loop(job, model, store, some, watch)
-            with suppress(Stopped, Diverged):  # its steps take as long
-                loop.run(state)
-            per_step = watch.seconds_per_step
+            by_size = []
+            for pixels, share in job.recipe.sizes or [(job.input_size, 1.0)]:
+                watch = _Watch(WARM_UP, WARM_UP + steps, seconds / max(1, len(job.recipe.sizes)))
+                with suppress(Stopped, Diverged):  # its steps take as long
+                    _short_loop(job, model, store, some, watch, pixels).run(initial_state(model, job))
+                by_size.append((share, watch.seconds_per_step))
+            per_step = _mean_step(job, by_size)
         memory = torch.cuda.max_memory_allocated(device) if on_gpu else private_bytes()
         index = job.data.train[:128]
         started = time.perf_counter()
@@ -151,6 +158,13 @@ def _probe_pass(job: Job, some: SomeFeatures | None) -> float:
     return (time.perf_counter() - started) / passes / len(rows[1]) * len(job.data.train)
 
 
+def _mean_step(job: Job, by_size: Sequence[tuple[float, float]]) -> float:
+    """Average the seconds of a step over the sizes of its images, by their shares of the length."""
+    if job.recipe.length.unit == "seconds":  # shares are of seconds, in which quick steps are many
+        return 1 / sum(share / seconds for share, seconds in by_size)
+    return sum(share * seconds for share, seconds in by_size)
+
+
 class _Watch:
     """Times the steps after the warm-up, and stops when it has seen enough."""
 
@@ -181,9 +195,9 @@ class _Watch:
 
 
 def _short_loop(
-    job: Job, model: Classifier, store: ImageStore, some: SomeFeatures | None, watch: _Watch
+    job: Job, model: Classifier, store: ImageStore, some: SomeFeatures | None, watch: _Watch, pixels: int
 ) -> Loop:
-    recipe = job.recipe
+    recipe = job.recipe.model_copy(update={"sizes": ((pixels, 1.0),)})
     batches = TrainingBatches(
         store, job.data.train if some is None else some.index, batch_size=recipe.batch_size, seed=job.seed,
         augmentation=recipe.augmentation, balanced=recipe.sampler == "balanced",
@@ -191,7 +205,7 @@ def _short_loop(
     )  # fmt: skip
     rest = None if some is None else rest_of(model)
     return Loop(
-        course=_course(job),
+        course=Course(recipe, steps_in_epoch(len(job.data.train), recipe.batch_size)),
         batches=batches,
         objective=objective_for(job),
         autocast=autocast_for(job),

@@ -6,14 +6,17 @@ Shape letters: N images of a split, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import nn
 
+from bakeoff.data.augment import evaluation_views
 from bakeoff.data.batches import ImageStore, evaluation_batches
 from bakeoff.records import RunFolder
+from bakeoff.spec.recipe import TestViews
 
 BATCH = 128  # images; larger ones were not faster on a processor and cost memory
 
@@ -26,6 +29,7 @@ def predict(
     *,
     autocast: Callable[[], torch.autocast] | None = None,
     beat: Callable[[int, int], None] | None = None,
+    views: TestViews = "one",
 ) -> np.ndarray:
     """Compute the probabilities of all classes for the images of an index.
 
@@ -35,6 +39,7 @@ def predict(
         index: Which of them, and in which order.
         autocast: The precision; None is fp32 throughout.
         beat: Called with images done and images in all, after every batch.
+        views: In which forms each image is seen; the logits are averaged. Kept features have one.
 
     Returns:
         float32 of shape (N, K); not finite where the network's outputs are not.
@@ -45,12 +50,12 @@ def predict(
     done = 0
     try:
         for batch in evaluation_batches(store, index, BATCH):
-            if autocast is None:
-                logits_BK = model(batch.images_BHWC)
-            else:
-                with autocast():
-                    logits_BK = model(batch.images_BHWC)
-            parts.append(logits_BK.float().softmax(dim=1).cpu().numpy())
+            with nullcontext() if autocast is None else autocast():
+                logits_BK = sum(
+                    weight * model(images_BHWC).float()
+                    for weight, images_BHWC in evaluation_views(batch.images_BHWC, views)
+                )
+            parts.append(logits_BK.softmax(dim=1).cpu().numpy())
             done += len(parts[-1])
             if beat is not None:
                 beat(done, len(index))
@@ -79,6 +84,7 @@ def read_test(
     *,
     purpose: str,
     beat: Callable[[int, int], None] | None = None,
+    views: TestViews = "one",
 ) -> np.ndarray:
     """Predict the test images in fp32, and note in the run's folder that they were read.
 
@@ -91,6 +97,7 @@ def read_test(
         folder: The run's; receives the note.
         purpose: Why they are read.
         beat: As for `predict`.
+        views: As for `predict`.
 
     Returns:
         As `predict`.
@@ -100,4 +107,4 @@ def read_test(
         "purpose": purpose,
         "images": str(len(index)),
     })  # fmt: skip
-    return predict(model, store, index, beat=beat)
+    return predict(model, store, index, beat=beat, views=views)

@@ -195,6 +195,8 @@ def views_of(job: Job) -> int | None:
     Returns:
         0 where the images are taken as they are; None where every epoch needs images of its own.
     """
+    if job.recipe.sizes and not job.candidate.probe:
+        return None
     if job.candidate.probe and job.candidate.views is None:
         return 0
     if job.recipe.augmentation == Augmentation():

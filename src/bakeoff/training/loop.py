@@ -19,6 +19,7 @@ from bakeoff import rng
 from bakeoff.data.batches import Batch, TrainingBatches
 from bakeoff.spec import Recipe
 from bakeoff.training.allocator import private_bytes
+from bakeoff.training.classifier import showing
 from bakeoff.training.objective import Objective
 from bakeoff.training.optimizers import set_rate
 from bakeoff.training.schedules import rate_factor
@@ -80,6 +81,15 @@ class Course:
     def ended(self, state: TrainingState) -> bool:
         """Tell whether the length is reached or the early stop has spoken."""
         return self.progress(state) >= 1 or _stops_early(self.recipe, state.history)
+
+    def size(self, state: TrainingState) -> int | None:
+        """Return the pixels that the next step's images have; None is what the network takes otherwise."""
+        done, until, pixels = self.progress(state), 0.0, None
+        for pixels, share in self.recipe.sizes:  # noqa: B007 - the last size is also for what rounding leaves
+            until += share
+            if done < until:
+                break
+        return pixels
 
     def rate(self, state: TrainingState) -> float:
         """Return the learning rate of the next step; neither the first nor the last is wasted at 0."""
@@ -153,7 +163,7 @@ class Loop:
         """Move the weights once."""
         _seed_global_generators(rng.key(self.batches.seed, "dropout", state.epoch, state.step))
         set_rate(state.optimizer, self.course.rate(state))
-        with self.autocast():
+        with self.autocast(), showing(state.model, self.course.size(state)):
             logits_BK = self.forward(batch.images_BHWC)
         loss = self.objective(logits_BK, batch)
         state.optimizer.zero_grad(set_to_none=True)

@@ -80,7 +80,7 @@ def build_optimizer(
         {
             "params": [p for p in trainable if given.get(p, 1.0) == factor and (p.ndim > 1) == matrix],
             "weight_decay": spec.weight_decay if matrix else 0.0,
-            "factor": factor,
+            "factor": factor * (1.0 if matrix else spec.bias_factor),
         }
         for factor in sorted({given.get(p, 1.0) for p in trainable}, reverse=True)
         for matrix in (True, False)

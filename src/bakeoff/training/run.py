@@ -323,10 +323,13 @@ class _Work:
             raise RuntimeError("frozen weights or statistics have changed in training")
         index: dict[Split, np.ndarray] = {"validation": job.data.validation, "test": job.data.test}
         found = {
-            "validation": predict(state.scored, store, index["validation"], beat=self._beat("validation")),
+            "validation": predict(
+                state.scored, store, index["validation"],
+                beat=self._beat("validation"), views=job.recipe.test_views,
+            ),
             "test": read_test(
                 state.scored, store, index["test"], self.folder,
-                purpose="final evaluation", beat=self._beat("test"),
+                purpose="final evaluation", beat=self._beat("test"), views=job.recipe.test_views,
             ),
         }  # fmt: skip
         if not all(np.isfinite(probabilities_NK).all() for probabilities_NK in found.values()):
