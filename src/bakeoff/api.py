@@ -485,7 +485,7 @@ def _data_place(data: str | Path) -> str:
 
 def _model_place(model: str) -> str:
     """Likewise for a user's own network."""
-    from bakeoff.models.catalog import is_user_model
+    from bakeoff.models.user_file import is_user_model
 
     if not is_user_model(model):
         return model

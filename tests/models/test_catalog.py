@@ -7,17 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from layers import count_layers
 from torch import nn
 
 from bakeoff.errors import ConfigError, UnknownNameError
-from bakeoff.models.catalog import (
-    MODELS,
-    build_model,
-    check_model,
-    count_layers,
-    is_user_model,
-    source_digest,
-)
+from bakeoff.models.catalog import MODELS, build_model, check_model, source_digest
+from bakeoff.models.user_file import is_user_model
 
 GOOD = """\
 import torch

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from golden_formula import formula_images, formula_weight
+from layers import count_layers
 from torch import nn
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.catalog import build_model, count_layers
+from bakeoff.models.catalog import build_model
 from bakeoff.models.keras_layers import keras_weights, load_keras_weights
 from bakeoff.models.summary import count_parameters, summarise
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from golden_formula import formula_images, formula_weights
+from layers import count_layers
 
-from bakeoff.models.catalog import build_model, count_layers
+from bakeoff.models.catalog import build_model
 from bakeoff.models.cnn import PLANS
 from bakeoff.models.keras_layers import load_keras_weights
 from bakeoff.models.summary import count_parameters, summarise

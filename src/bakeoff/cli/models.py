@@ -65,9 +65,10 @@ def _is_pretrained(name: str) -> bool:
 
 def _select(name: str | None) -> list[str]:
     """Find the networks that a name or a pattern means; an `UnknownNameError` when it means none."""
-    from bakeoff.models.catalog import MODELS, is_user_model
+    from bakeoff.models.catalog import MODELS
     from bakeoff.models.pretrained import backbone, is_pretrained
     from bakeoff.models.pretrained import matching as matching_pretrained
+    from bakeoff.models.user_file import is_user_model
 
     if name is None:
         return list(MODELS)
@@ -98,8 +99,9 @@ def _summarise(name: str, classes: int, image_size: int) -> Summary:
     """Build a network and measure it; ours without memory or arithmetic, the user's for real."""
     import torch
 
-    from bakeoff.models.catalog import build_model, is_user_model
+    from bakeoff.models.catalog import build_model
     from bakeoff.models.summary import summarise
+    from bakeoff.models.user_file import is_user_model
 
     device = "cpu" if is_user_model(name) else "meta"
     with torch.device(device):

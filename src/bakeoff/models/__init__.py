@@ -2,7 +2,7 @@
 
 - `keras_layers`: the layers of Keras, in torch, so that weights can be exchanged.
 - `cnn`: the five networks of the original study, as plans. `catalog`: every network by
-  name, or the user's own file. `summary`: a layer table of any of them.
+  name. `user_file`: the user's own. `summary`: a layer table of any of them.
 - `alexnet`, `mobilenet`: the study's classic ones. `pretrained`: timm's, and where their weights
   are found. `transfer`: heads, taps and freezing. `architecture`: all of that as plain data.
 - `convolutions`, `dropout`: the fastest way to each. `modes`: evaluation mode and back.

@@ -18,9 +18,10 @@ from torch import nn
 
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.provenance import seen_by
-from bakeoff.models.catalog import build_model, is_user_model, source_digest
+from bakeoff.models.catalog import build_model, source_digest
 from bakeoff.models.pretrained import Backbone, build_backbone, find_weights, weights_digest
 from bakeoff.models.transfer import Head, Stacked, Tap, all_but_blocks, all_but_last, stack
+from bakeoff.models.user_file import is_user_model
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.digest import canonical_json
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import Architecture
-from bakeoff.models.catalog import is_user_model
+from bakeoff.models.user_file import is_user_model
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
 from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
 from bakeoff.study.origins import on_backbone, on_source
