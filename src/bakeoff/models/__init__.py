@@ -3,7 +3,8 @@
 - `keras_layers`: the layers of Keras, in torch, so that weights can be exchanged.
 - `cnn`: the five networks of the original study, as plans. `catalog`: every network by
   name. `user_file`: the user's own. `summary`: a layer table of any of them.
-- `alexnet`, `mobilenet`: the study's classic ones. `pretrained`: timm's, and where their weights
-  are found. `transfer`: heads, taps and freezing. `architecture`: all of that as plain data.
+- `alexnet`, `mobilenet`: the study's classic ones. `resnet`: residual ones for small images.
+- `pretrained`: timm's, and where their weights are found. `transfer`: heads, taps and freezing.
+  `architecture`: all of that as plain data.
 - `convolutions`, `dropout`: the fastest way to each. `modes`: evaluation mode and back.
 """

@@ -18,6 +18,7 @@ from bakeoff.models.alexnet import PAPER_SMALLEST, AlexNet, AlexNetPaper
 from bakeoff.models.cnn import PLANS, PlainCNN
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.pretrained import backbone, fresh, is_pretrained
+from bakeoff.models.resnet import BasicBlock, Bottleneck, ResNet, ResNet9, WideResNet
 from bakeoff.models.user_file import build_user_model, check_user_model, is_user_model, user_digest
 from bakeoff.registry import Registry
 
@@ -70,6 +71,20 @@ def _mobilenet(width: float, classes: int, image_size: int) -> nn.Module:
     return MobileNet(classes, width)
 
 
+def _resnet(
+    block: type[BasicBlock | Bottleneck], depths: tuple[int, ...], classes: int, image_size: int
+) -> nn.Module:
+    return ResNet(block, depths, classes)
+
+
+def _resnet9(width: int, classes: int, image_size: int) -> nn.Module:
+    return ResNet9(classes, width)
+
+
+def _wide_resnet(depth: int, width: int, classes: int, image_size: int) -> nn.Module:
+    return WideResNet(depth, width, classes)
+
+
 for _width in (1.0, 0.75, 0.5, 0.25):
     MODELS.register(
         "mobilenet" if _width == 1 else f"mobilenet-{_width:g}",
@@ -77,6 +92,39 @@ for _width in (1.0, 0.75, 0.5, 0.25):
             build=partial(_mobilenet, _width),
             source="Howard et al., arXiv 1704.04861, table 1",
             summary=f"depthwise separable convolutions with biases, {_width:g} of the paper's width",
+        ),
+    )
+
+
+_HE = "He et al., CVPR 2016, table 1, with the stem of its section 4.2"
+for _depth, _block, _depths in (
+    (18, BasicBlock, (2, 2, 2, 2)), (34, BasicBlock, (3, 4, 6, 3)), (50, Bottleneck, (3, 4, 6, 3)),
+):  # fmt: skip
+    MODELS.register(
+        f"resnet{_depth}-64px",
+        ModelEntry(
+            build=partial(_resnet, _block, _depths),
+            source=_HE,
+            summary=f"ResNet-{_depth} for small images: 3x3 convolution of stride 1 first, no pool",
+        ),
+    )
+for _name, _channels in (("resnet9", 64), ("resnet9-wide", 128)):
+    MODELS.register(
+        _name,
+        ModelEntry(
+            build=partial(_resnet9, _channels),
+            source="Page, 'How to Train Your ResNet', 2018, part 4",
+            summary=f"8 convolutions of {_channels} to {8 * _channels} filters, two residual pairs",
+            smallest=8,
+        ),
+    )
+for _depth, _width in ((16, 4), (28, 10)):
+    MODELS.register(
+        f"wide-resnet{_depth}-{_width}",
+        ModelEntry(
+            build=partial(_wide_resnet, _depth, _width),
+            source="Zagoruyko and Komodakis, BMVC 2016, table 1",
+            summary=f"{_depth} layers, {_width} times the width of He's network for CIFAR-10",
         ),
     )
 
