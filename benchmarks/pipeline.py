@@ -18,12 +18,13 @@ from pathlib import Path
 
 import torch
 
+from bakeoff.cores import usable_cores
 from bakeoff.data.batches import Batch, ImageStore, TrainingBatches
+from bakeoff.training.bench import random_job, random_task
 from bakeoff.training.classifier import build_classifier, placed
 from bakeoff.training.loop import Course, Loop, Step, Stopped, own_global_state
-from bakeoff.training.machine import resolve_precision
+from bakeoff.training.machine import Machine, resolve_precision
 from bakeoff.training.run import autocast_for, initial_state, objective_for
-from benchmarks._jobs import job, random_task
 from benchmarks._machine import spread, store
 
 
@@ -69,7 +70,8 @@ def main() -> None:
     precision, _ = resolve_precision("auto", torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         data = random_task(20_000, 64, 200, Path(folder))
-        work = job(options.model, data, 64, options.batch, precision)
+        machine = Machine("cpu", usable_cores())
+        work = random_job(options.model, data, batch_size=options.batch, precision=precision, machine=machine)
         work = replace(
             work, recipe=work.recipe.overlaid({"augmentation": {"crop": 4, "flip": "random"}}, "benchmark")
         )

@@ -25,12 +25,15 @@ CLASSES = 200
 
 def time_bakeoff(batch_size: int, precision: str, seconds: float) -> float:
     """Time bakeoff's own loop on mapped images, in this process; images/s."""
+    from bakeoff.cores import usable_cores
+    from bakeoff.training.bench import random_job, random_task
     from bakeoff.training.cost import measure
-    from benchmarks._jobs import job, random_task
+    from bakeoff.training.machine import Machine
 
     with tempfile.TemporaryDirectory() as folder:
         data = random_task(4096, SIDE, CLASSES, Path(folder))
-        work = job("model4", data, SIDE, batch_size, precision)
+        machine = Machine("cpu", usable_cores())
+        work = random_job("model4", data, batch_size=batch_size, precision=precision, machine=machine)
         work.machine.apply()
         return measure(work, steps=10_000, seconds=seconds).images_per_second
 

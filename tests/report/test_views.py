@@ -11,8 +11,10 @@ from studies import CandidateSketch, TaskSketch, make_study
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import result_rows
 from bakeoff.records import StudyFolder
+from bakeoff.report.control_views import recipe_table
 from bakeoff.report.view import StudyView, Table
 from bakeoff.report.views import study_view
+from bakeoff.spec import study_from_dict
 
 
 def cells(table: Table, first: str) -> dict[str, str]:
@@ -360,3 +362,20 @@ def test_many_candidates_fold_the_pairs_that_do_not_matter_most(tmp_path: Path) 
 def test_a_folder_that_holds_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"holds no study: expected a file study\.lock"):
         study_view(StudyFolder(tmp_path))
+
+
+def test_settings_that_most_recipes_do_not_name_are_listed_where_one_does() -> None:
+    def listed(**recipe: object) -> dict[str, str]:
+        spec = study_from_dict({
+            "name": "s", "recipe": recipe, "task": [{"name": "t", "data": "digits"}],
+            "candidate": [{"name": "c", "model": "model1"}],
+        }, "here")  # fmt: skip
+        return {row.cells[0].text: row.cells[1].text for row in recipe_table(spec, 1).rows}
+
+    usual = listed()
+    assert usual["batch size"] == "64"
+    assert not {"sizes", "test views", "optimizer: bias factor"} & set(usual)
+    asked = listed(sizes=[[32, 0.7], [64, 0.3]], test_views="six", optimizer={"bias_factor": 64})
+    assert asked["sizes"] == "32 pixels for 70 %, then 64 pixels for 30 %"
+    assert (asked["test views"], asked["optimizer: bias factor"]) == ("six", "64")
+    assert set(asked) - set(usual) == {"sizes", "test views", "optimizer: bias factor"}

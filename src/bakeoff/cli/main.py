@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from bakeoff.cli.bench import bench
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
@@ -36,6 +37,7 @@ app.command("run")(run)
 app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
+app.command("bench")(bench)
 
 
 @app.callback(invoke_without_command=True)

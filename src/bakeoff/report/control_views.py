@@ -9,7 +9,7 @@ from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.report.view import Cell, Table, Tone, numbers, row, words
 from bakeoff.report.words import DIGITS, MISSING, grouped, pixels, plain, plural
-from bakeoff.spec import StudySpec
+from bakeoff.spec import Recipe, StudySpec
 from bakeoff.units import format_bytes, format_seconds
 
 _RECIPE_WORDS = {
@@ -21,6 +21,8 @@ _RECIPE_WORDS = {
     "early_stop": "early stop",
     "compile": "compiled step",
 }
+# Settings that most recipes do not name; listed where one does.
+_IF_ASKED = {"sizes", "test_views", "optimizer.bias_factor"}
 _UNUSED = {
     "sgd": {"optimizer.betas", "optimizer.eps"},
     "adam": {"optimizer.momentum"},
@@ -101,9 +103,12 @@ def recipe_table(spec: StudySpec, number: int) -> Table:
         else:
             groups.append((recipe, [task.name]))
     keys = list(dict.fromkeys(key for recipe, _ in groups for key in recipe))
+    off = _flat_recipe(Recipe())
     rows = []
     for key in keys:
         values = [recipe.get(key, MISSING) for recipe, _ in groups]
+        if key in _IF_ASKED and set(values) == {off[key]}:
+            continue
         tone: Tone = "warn" if len(set(values)) > 1 else ""
         rows.append(row(_setting_words(key), *(Cell(text=value, tone=tone) for value in values)))
     heads = [listing(names, most=3) if len(groups) > 1 else "Value" for _, names in groups]
@@ -205,6 +210,8 @@ def _flat_recipe(recipe: Any) -> dict[str, str]:
         if isinstance(value, Mapping):
             inner = {f"{key}.{sub}": plain(item) for sub, item in value.items()}
             flat.update({name: text for name, text in inner.items() if name not in unused})
+        elif key == "sizes" and value:
+            flat[key] = ", then ".join(f"{side} pixels for {100 * share:.3g} %" for side, share in value)
         else:
             flat[key] = plain(value)
     return flat
