@@ -31,9 +31,10 @@ def test_a_chart_is_valid_vega_lite_for_altair(name: str) -> None:
     altair.Chart.from_dict(ALL[name], validate=True)
 
 
+@pytest.mark.parametrize("legend", [False, True])
 @pytest.mark.parametrize("name", list(ALL))
-def test_a_chart_outside_the_page_is_valid_too(name: str) -> None:
-    whole = standalone(ALL[name], "title", ["a", "b"], legend=name == "curves")
+def test_a_chart_outside_the_page_is_valid_too(name: str, legend: bool) -> None:
+    whole = standalone(ALL[name], "title", ["a", "b"], legend=legend)
     altair.Chart.from_dict(whole, validate=True)
 
 

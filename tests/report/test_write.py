@@ -52,3 +52,17 @@ def test_the_same_study_elsewhere_gives_the_same_page(tmp_path: Path) -> None:
     shutil.copytree(here.path, tmp_path / "there")
     pages = [write_report(StudyFolder(tmp_path / name)).read_bytes() for name in ("here", "there")]
     assert pages[0] == pages[1]
+
+
+def test_of_more_candidates_than_can_be_named_beside_their_points_a_legend_tells(tmp_path: Path) -> None:
+    nets = [
+        CandidateSketch(name=f"net {n}", skill=1 + n / 10, train_seconds=10.0 * (n + 1)) for n in range(10)
+    ]
+    task = TaskSketch(name="a task", classes=3, test_images=60, validation_images=30)
+    folder = make_study(tmp_path / "study", tasks=[task], candidates=nets, seeds=[0])
+    write_charts(folder, tmp_path / "charts")
+    cost = (tmp_path / "charts" / "a-task-cost.svg").read_text(encoding="utf-8")
+    accuracy = (tmp_path / "charts" / "a-task-accuracy.svg").read_text(encoding="utf-8")
+    assert cost.count("role-legend-label") == 10
+    assert "role-legend" not in accuracy  # its axis names them
+    assert all(accuracy.count(f">net {n}<") == 1 for n in range(10))

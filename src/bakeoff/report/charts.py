@@ -215,10 +215,15 @@ def standalone(spec: Mapping[str, Any], title: str, subtitle: Sequence[str], *, 
     whole = {**spec, "width": 640, "height": spec["height"] + 70, "background": "#ffffff", "padding": 14}
     whole["config"] = light
     whole["title"] = {"text": title, "subtitle": list(subtitle), "offset": 14}
-    if legend:
-        first, *others = spec["layer"]
-        whole["layer"] = [_with_legend(first), *others]
+    if legend and not _names_on_axis(spec):
+        coloured = next(layer for layer in spec["layer"] if "color" in layer["encoding"])
+        whole["layer"] = [_with_legend(layer) if layer is coloured else layer for layer in spec["layer"]]
     return whole
+
+
+def _names_on_axis(spec: Mapping[str, Any]) -> bool:
+    """Tell whether an axis says which candidate is which, so that colours need not."""
+    return any(layer["encoding"].get("y", {}).get("field") == "candidate" for layer in spec["layer"])
 
 
 def _with_legend(layer: Spec) -> Spec:
