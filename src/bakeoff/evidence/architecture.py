@@ -19,6 +19,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+LEAST_FOLDED = 8  # layers of a source that take one row
 MOST_BOXES = 35  # five lines of seven; a longer network is drawn by resolution
 
 # Kinds that get no box of their own
@@ -99,6 +100,44 @@ def stages(rows: Sequence[Mapping[str, Any]], image_size: int | None = None) -> 
     image = Stage(kind="input", label="image", shape=(3, image_size, image_size), parameters=0,
                   multiplications=0, names=("image",))  # fmt: skip
     return [image, *found]
+
+
+def fold_source(rows: Sequence[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:
+    """Put the layers that come from a source into a row for each part that moves or rests as one.
+
+    Args:
+        rows: A layer table; what comes from the source is called ``base.…``.
+        source: The source's name, for the new rows.
+
+    Returns:
+        The table, shorter. Parts of fewer than eight layers stay as they are.
+
+    >>> layer = {"kind": "conv", "output_shape": [4], "parameters": 2, "trainable": 0, "multiplications": 3}
+    >>> rows = [layer | {"name": f"base.{n}"} for n in range(9)] + [layer | {"name": "head.output"}]
+    >>> [(row["name"], row["kind"], row["parameters"]) for row in fold_source(rows, "model1")]
+    [('base.0 to base.8, 9 layers', 'model1', 18), ('head.output', 'conv', 2)]
+    """
+    parts: list[list[Mapping[str, Any]]] = []
+    before: bool | None = None  # whether the layers of the last part move; None until one has weights
+    for row in rows:
+        inside = str(row["name"]).startswith("base.")
+        moves = bool(row["trainable"]) if row["parameters"] else before
+        joins = parts and inside and str(parts[-1][0]["name"]).startswith("base.")
+        if joins and (before is None or moves == before):
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+        before = moves if inside else None
+    return [row for part in parts for row in (part if len(part) < LEAST_FOLDED else [_folded(part, source)])]
+
+
+def _folded(part: Sequence[Mapping[str, Any]], source: str) -> Mapping[str, Any]:
+    """Sum the layers of a part up."""
+    sums = {key: sum(row[key] for row in part) for key in ("parameters", "trainable", "multiplications")}
+    return {
+        "name": f"{part[0]['name']} to {part[-1]['name']}, {len(part)} layers", "kind": source,
+        "output_shape": part[-1]["output_shape"], **sums,
+    }  # fmt: skip
 
 
 def draw_architecture(

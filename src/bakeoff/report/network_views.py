@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bakeoff.evidence.architecture import draw_architecture
+from bakeoff.evidence.architecture import draw_architecture, fold_source
 from bakeoff.evidence.summary import TaskSummary
 from bakeoff.evidence.words import count, number, percent
 from bakeoff.records import RunRecord
@@ -29,8 +29,8 @@ def networks(
     return tuple(
         Network(
             candidate=record.candidate, color=colors[record.candidate], words=_network_words(record),
-            drawing=_drawing(record),
-            layers=_layers_table(record),
+            drawing=_drawing(record, _layers(record, first)),
+            layers=_layers_table(record, _layers(record, first)),
             penalties=_penalties_table(record),
         )
         for record in (first[row.name] for row in task.candidates if row.name in first)
@@ -89,11 +89,18 @@ def _origin_words(record: RunRecord) -> list[str]:
     return said
 
 
-def _drawing(record: RunRecord) -> str:
+def _layers(record: RunRecord, shown: Collection[str]) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of a network, those of a source that is shown itself in as few as can be."""
+    source = str(record.source.get("candidate", ""))
+    whole = all(set(layer) >= {*_DRAWN, "trainable"} for layer in record.layers)
+    return fold_source(record.layers, source) if whole and source in shown else record.layers
+
+
+def _drawing(record: RunRecord, layers: Sequence[Mapping[str, Any]]) -> str:
     """Draw the network, unless its record is older than what a drawing needs."""
-    if not all(set(layer) >= _DRAWN for layer in record.layers):
+    if not all(set(layer) >= _DRAWN for layer in layers):
         return ""
-    return draw_architecture(record.layers, title=record.candidate, image_size=record.input_size or None)
+    return draw_architecture(layers, title=record.candidate, image_size=record.input_size or None)
 
 
 def _penalties_table(record: RunRecord) -> Table | None:
@@ -118,13 +125,15 @@ def _penalties_table(record: RunRecord) -> Table | None:
     return Table(caption=caption, columns=columns, rows=rows)
 
 
-def _layers_table(record: RunRecord) -> Table:
+def _layers_table(record: RunRecord, layers: Sequence[Mapping[str, Any]]) -> Table:
     columns = (
         words("Layer"), words("Kind"), numbers("Output"), numbers("Parameters"), numbers("Trainable"),
         numbers("Multiplications"),
     )  # fmt: skip
-    caption = f"Layers of {record.candidate}, in the order of computation."
-    return Table(caption=caption, columns=columns, rows=tuple(map(_layer_row, record.layers)), kind="wide")
+    folded = len(layers) < len(record.layers)
+    shorter = f"; those of {record.source.get('candidate')}, which has a table of its own, in brief"
+    caption = f"Layers of {record.candidate}, in the order of computation{shorter if folded else ''}."
+    return Table(caption=caption, columns=columns, rows=tuple(map(_layer_row, layers)), kind="wide")
 
 
 def _layer_row(layer: Mapping[str, Any]) -> Row:
