@@ -15,6 +15,7 @@ from bakeoff.errors import StudyError
 from bakeoff.evidence.comparison import holm
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.records import StudyFolder
+from bakeoff.report.control_views import missing_runs
 from bakeoff.spec import CandidateSpec
 
 FIVE = TASKS[0]
@@ -44,6 +45,19 @@ def test_runs_are_counted(study: StudySummary) -> None:
     assert five.candidate("model1").statuses == {"finished": 2, "diverged": 1, "failed": 0, "missing": 0}
     assert sixteen.candidate("model1").statuses == {"finished": 2, "diverged": 0, "failed": 0, "missing": 1}
     assert five.candidate("model1").reasons == ("seed 1 diverged: the loss became nan at step 54",)
+
+
+def test_a_task_of_fewer_seeds_is_done_when_these_are(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, tasks=[FIVE], missing={("5 classes", "model1", 2)}, examples=False)
+    spec = folder.spec()
+    two = spec.model_copy(update={"tasks": (spec.tasks[0].model_copy(update={"seeds": 2}),)})
+    task = summarise_study(folder, two).tasks[0]
+    assert (task.planned, task.ended) == (6, 6)
+    assert [row.seeds for row in task.candidates] == [(0, 1)] * 3
+    assert [row.statuses["missing"] for row in task.candidates] == [0, 0, 0]
+    assert {record.seed for record in folder.records(two)} == {0, 1}
+    assert missing_runs(folder, two) == ()
+    assert missing_runs(folder, spec) == ("5 classes: model1, seed 2",)
 
 
 def test_what_has_no_run_yet_says_what_it_will_stand_on(tmp_path: Path) -> None:

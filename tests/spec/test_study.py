@@ -270,3 +270,9 @@ def test_what_is_resolved_has_the_keys_of_the_file_and_overlays_as_given():
 def test_what_is_resolved_can_be_read_as_a_study_again():
     study = study_from_dict(SILENT, "a.toml")
     assert study_from_dict(study.resolved(), "b").resolved() == study.resolved()
+
+
+def test_a_task_has_at_most_the_studys_seeds():
+    assert refusal(changed("task/0/seeds", 9)).startswith("task '")
+    assert "seeds: got 9, expected at most" in refusal(changed("task/0/seeds", 9))
+    assert "seeds: got 0, expected a number of at least 1" in refusal(changed("task/0/seeds", 0))

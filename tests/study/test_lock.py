@@ -28,6 +28,7 @@ def _open(folder, device="auto", threads=None, **changes):
         ({"recipe": {"optimizer": {"lr": 0.1}}}, ["recipe.optimizer"]),
         ({"recipe": {"epochs": 9, "batch_size": 8}}, ["recipe.batch_size", "recipe.epochs"]),
         ({"seeds": [1]}, ["seeds"]),
+        ({"seeds": [1, 0], "task": [{**TASK, "seeds": 1}]}, ["task 'digits'.seeds"]),
         ({"task": [{**TASK, "image_size": 16}]}, ["task 'digits'.image_size"]),
         ({"task": [{**TASK, "recipe": {"epochs": 1}}]}, ["task 'digits'.recipe"]),
         ({"task": [{**TASK, "name": "numbers"}]}, ["task 'digits'"]),
@@ -54,6 +55,8 @@ def test_another_study_in_the_folder_is_refused_with_the_names_of_what_differs(f
     "changes",
     [
         {"seeds": [0, 1]},
+        {"seeds": [0, 1], "task": [{**TASK, "seeds": 1}]},
+        {"task": [{**TASK, "seeds": 1}]},
         {"seeds": [5, 0]},
         {"candidate": [{"name": "new", "model": "net.py:plain"}, *CANDIDATES]},
         {"task": [{"name": "more", "data": "digits", "classes": 4, "image_size": 8}, TASK]},

@@ -32,7 +32,7 @@ def test_nothing_asked_for_is_everything_in_the_studys_order():
     assert _names(everything.tasks_of(SPEC)) == ["small", "large"]
     assert _names(everything.candidates_of(SPEC, SMALL)) == ["both", "only small"]
     assert _names(everything.candidates_of(SPEC, LARGE)) == ["both", "only large"]
-    assert everything.seeds_of(SPEC) == (3, 1, 2)
+    assert everything.seeds_of(SPEC, SMALL) == (3, 1, 2)
 
 
 def test_the_order_of_the_flags_is_not_the_order_of_the_runs():
@@ -48,8 +48,21 @@ def test_a_task_without_one_of_the_candidates_asked_for_is_left_out():
 
 
 def test_seeds_takes_the_first_so_many_and_seed_takes_that_one():
-    assert Selection(seeds=2).seeds_of(SPEC) == (3, 1)
-    assert Selection(seed=2).seeds_of(SPEC) == (2,)
+    assert Selection(seeds=2).seeds_of(SPEC, SMALL) == (3, 1)
+    assert Selection(seed=2).seeds_of(SPEC, SMALL) == (2,)
+
+
+def test_a_task_may_have_fewer_seeds_than_its_study():
+    large = LARGE.model_copy(update={"seeds": 2})
+    spec = SPEC.model_copy(update={"tasks": (SMALL, large)})
+    assert Selection().seeds_of(spec, large) == (3, 1)
+    assert Selection(seeds=1).seeds_of(spec, large) == (3,)
+    assert Selection(seeds=3).seeds_of(spec, large) == (3, 1)
+    only_small = Selection(seed=2)
+    only_small.check(spec)
+    assert _names(only_small.tasks_of(spec)) == ["small"]
+    with pytest.raises(ConfigError, match="--seed: got 2, expected one of these tasks' seeds: 1, 3"):
+        Selection(seed=2, tasks=("large",)).check(spec)
 
 
 @pytest.mark.parametrize(

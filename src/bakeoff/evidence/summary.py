@@ -196,8 +196,9 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     candidates = spec.candidates_of(task)
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}
     classes, test_images, guess = _size(record, runs)
-    rows = tuple(_candidate_summary(c, by_candidate[c.name], spec.seeds, record) for c in candidates)
-    planned = len(rows) * len(spec.seeds)
+    seeds = spec.seeds_of(task)
+    rows = tuple(_candidate_summary(c, by_candidate[c.name], seeds, record) for c in candidates)
+    planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
     pairs = [pair for names in rankings.values() for pair in combinations(names, 2)]
     comparisons = compare_pairs(pairs, _tested(by_candidate))

@@ -221,7 +221,7 @@ class StudyFolder:
         spec = spec or self.spec()
         for task in spec.tasks:
             for candidate in spec.candidates_of(task):
-                for seed in spec.seeds:
+                for seed in spec.seeds_of(task):
                     record = self.run(task.name, candidate.name, seed).read()
                     if record is not None:
                         yield record

@@ -163,7 +163,7 @@ def missing_runs(folder: StudyFolder, spec: StudySpec) -> tuple[str, ...]:
     lines = []
     for task in spec.tasks:
         for candidate in spec.candidates_of(task):
-            runs = {seed: folder.run(task.name, candidate.name, seed) for seed in spec.seeds}
+            runs = {seed: folder.run(task.name, candidate.name, seed) for seed in spec.seeds_of(task)}
             seeds = [seed for seed, run in runs.items() if run.read() is None]
             if seeds:
                 noun = "seed" if len(seeds) == 1 else "seeds"

@@ -42,6 +42,8 @@ def render_study(folder: StudyFolder, spec: StudySpec | None = None) -> Group:
 def render_summary(study: StudySummary) -> Group:
     """Render a study that is summarised already."""
     seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) != 1 else ''}"
+    if any(task.planned < len(task.candidates) * len(study.seeds) for task in study.tasks):
+        seeds = f"up to {seeds}"
     runs = f"{study.ended} of {study.planned} runs have ended"
     heading = Text.assemble((study.title, "bold"), f"\n{runs}, {seeds} each")
     return Group(heading, *(Padding(render_task(task), (1, 0, 0, 0)) for task in study.tasks))

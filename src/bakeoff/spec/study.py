@@ -49,6 +49,11 @@ class StudySpec(Setting):
                     f"{nearest(candidate.task, task_names)}"
                 )
         for task in self.tasks:
+            if task.seeds is not None and task.seeds > len(self.seeds):
+                raise ValueError(
+                    f"task '{task.name}'.seeds: got {task.seeds}, expected at most {len(self.seeds)}, "
+                    "as many as the study has"
+                )
             names = [candidate.name for candidate in self.candidates_of(task)]
             if not names:
                 raise ValueError(f"task '{task.name}' has no candidate")
@@ -83,6 +88,10 @@ class StudySpec(Setting):
     def candidates_of(self, task: TaskSpec) -> tuple[CandidateSpec, ...]:
         """List the candidates that a task compares, in the file's order."""
         return tuple(c for c in self.candidates if c.task in (None, task.name))
+
+    def seeds_of(self, task: TaskSpec) -> tuple[int, ...]:
+        """List the seeds of a task's runs."""
+        return self.seeds[: task.seeds]
 
     def recipe_of(self, task: TaskSpec) -> Recipe:
         """Return the recipe that a task holds constant."""

@@ -23,6 +23,8 @@ class TaskSpec(Setting):
     test: float = Field(default=0.2, gt=0, lt=1)  # share, when the source has no test split of its own
     validation: float = Field(default=0.1, gt=0, lt=1)  # share of the training images
     split_seed: int = Field(default=0, ge=0)  # the task's own; never the run's
+    # Seeds: the first so many of the study's, for a task that takes long; None is all
+    seeds: int | None = Field(default=None, ge=1)
     # Control
     control: Literal["recipe", "budget"] = "recipe"
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the study's recipe

@@ -62,10 +62,15 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
 
 
 def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
-    """Write the part of a study that has results: only that is promised to anybody."""
-    ended = {(record.task, record.candidate) for record in folder.records(spec)}
+    """Write the part of a study that has results, a task's seeds those that have: only that is promised."""
+    records = list(folder.records(spec))
+    ended = {(record.task, record.candidate) for record in records}
     values = spec.resolved()
-    values["task"] = [task for task in values["task"] if any(task["name"] == name for name, _ in ended)]
+    values["task"] = [
+        task | {"seeds": sorted({record.seed for record in records if record.task == task["name"]})}
+        for task in values["task"]
+        if any(task["name"] == name for name, _ in ended)
+    ]
     values["candidate"] = [
         candidate
         for candidate in values["candidate"]
@@ -196,6 +201,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
                 found.append(label)
                 continue
             found += [f"{label}.{key}" for key in _differing(item, newer[_name(item)])]
+            planned = new.get("seeds", [0])[: newer[_name(item)].get("seeds")]
+            if "seeds" not in found and not set(item.get("seeds") or ()) <= set(planned):
+                found.append(f"{label}.seeds")
     return sorted(found)
 
 
@@ -204,4 +212,6 @@ def _name(item: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in (old.keys() | new.keys()) - _WORDS if old.get(key) != new.get(key))
+    return sorted(
+        key for key in (old.keys() | new.keys()) - _WORDS - {"seeds"} if old.get(key) != new.get(key)
+    )

@@ -81,7 +81,7 @@ def check_spec(
             if candidate.is_pretrained:
                 backbone(candidate.source or "")
             if (task.name, candidate.name) in asked:
-                _check_source(candidate, selection.seeds_of(spec), base_dir, download)
+                _check_source(candidate, selection.seeds_of(spec, task), base_dir, download)
             recipe = spec.recipe_for(task, candidate)
             if candidate.views is not None and (recipe.augmentation.mixup or recipe.augmentation.cutmix):
                 raise ConfigError(
@@ -124,7 +124,7 @@ def plan_task(
         recipe = spec.recipe_for(task, candidate)
         precision, reason = resolved.precision[recipe.precision]
         mean, std = statistics if recipe.normalize == "standardize" else ((0.0,) * 3, (255.0,) * 3)
-        for seed in selection.seeds_of(spec):
+        for seed in selection.seeds_of(spec, task):
             source = jobs.get((candidate.source or "", seed))
             earlier = _earlier(candidate, seed, base_dir)
             architecture = _architecture(candidate, source, earlier, folder, base_dir)
@@ -158,7 +158,7 @@ def plan_task(
                 base_dir=base_dir,
             )
             jobs[candidate.name, seed] = replace(job, identity=_identity(job))
-            if seed == selection.seeds_of(spec)[0]:
+            if seed == selection.seeds_of(spec, task)[0]:
                 _check_fit(job)
     return list(jobs.values())
 

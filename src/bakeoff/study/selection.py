@@ -38,26 +38,35 @@ class Selection:
         if self.seed is not None and self.seed not in spec.seeds:
             listed = ", ".join(map(str, spec.seeds))
             raise ConfigError(f"--seed: got {self.seed}, expected one of the study's seeds: {listed}")
-        if not any(self.candidates_of(spec, task) for task in self.tasks_of(spec)):
+        asked = [task for task in spec.tasks if not self.tasks or task.name in self.tasks]
+        if not any(self.candidates_of(spec, task) for task in asked):
             raise ConfigError("--task and --only: none of these candidates belongs to these tasks")
+        if self.seed is not None and not self.tasks_of(spec):
+            theirs = sorted({seed for task in asked for seed in spec.seeds_of(task)})
+            raise ConfigError(
+                f"--seed: got {self.seed}, expected one of these tasks' seeds: {', '.join(map(str, theirs))}"
+            )
 
     def tasks_of(self, spec: StudySpec) -> list[TaskSpec]:
-        """List the tasks that are asked for and have a candidate that is."""
+        """List the tasks that are asked for and have a candidate and a seed that are."""
         return [
             task
             for task in spec.tasks
-            if (not self.tasks or task.name in self.tasks) and self.candidates_of(spec, task)
+            if (not self.tasks or task.name in self.tasks)
+            and self.candidates_of(spec, task)
+            and self.seeds_of(spec, task)
         ]
 
     def candidates_of(self, spec: StudySpec, task: TaskSpec) -> list[CandidateSpec]:
         """List the candidates of a task that are asked for."""
         return [c for c in spec.candidates_of(task) if not self.candidates or c.name in self.candidates]
 
-    def seeds_of(self, spec: StudySpec) -> tuple[int, ...]:
-        """List the seeds that are asked for."""
+    def seeds_of(self, spec: StudySpec, task: TaskSpec) -> tuple[int, ...]:
+        """List the seeds of a task that are asked for."""
+        seeds = spec.seeds_of(task)
         if self.seed is not None:
-            return (self.seed,)
-        return spec.seeds[: self.seeds]
+            return (self.seed,) if self.seed in seeds else ()
+        return seeds[: self.seeds]
 
 
 def _known(flag: str, names: tuple[str, ...], known: list[str]) -> None:
