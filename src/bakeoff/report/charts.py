@@ -22,10 +22,11 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetc
 MOST_NAMES = 8  # of candidates, written beside their points; more would lie over each other
 FEW_EPOCHS = 12  # up to here each epoch has a dot; a single one would be invisible without
 
-# Light palette of page.css (--c0 to --c9), for pictures outside the page.
+# Light palette of page.css (--c0 to --c13), for pictures outside the page.
 PALETTE = (
     "#2f6db5", "#d26a1e", "#2a8a57", "#b23a88", "#7a5cc4",
     "#0d8794", "#b8372f", "#8a6a2f", "#6d7d14", "#5c6b7c",
+    "#c59a12", "#45a5de", "#63b233", "#d97aa3",
 )  # fmt: skip
 _TIME_TICKS = (
     0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, 86400,

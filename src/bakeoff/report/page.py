@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bakeoff.report.charts import page_config
+from bakeoff.report.charts import PALETTE, page_config
 from bakeoff.report.vega import vega_script
 from bakeoff.report.view import StudyView
 
@@ -35,6 +35,7 @@ def _environment() -> Environment:
         loader=PackageLoader("bakeoff.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    environment.globals["colors"] = len(PALETTE)
     environment.filters["json_script"] = _json_script
     environment.filters["drawing"] = _drawing
     return environment
