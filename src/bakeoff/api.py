@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bakeoff.study import Estimate, StudyListener
     from bakeoff.study.single import Wish
     from bakeoff.study.trained import Trained
+
+OURS = "# Written by bakeoff"  # so a study's file begins that `train` or `pick` has written
 
 Where = str | Path | Mapping[str, str | Path] | None
 
@@ -277,14 +280,15 @@ class TrainingPlan:
         return self.folder / STUDY_FILE
 
     def write(self) -> None:
-        """Write the file, unless one is there that says the same but for seeds.
+        """Write the file; one that is there gives way if nobody has edited it or trained by it.
 
         Raises:
             StudyError: It says something else: somebody has written it.
         """
         from bakeoff.records.atomic import write_text
 
-        if self.file.exists():
+        begun = StudyFolder(self.folder).read_lock() is not None
+        if self.file.exists() and (begun or not _is_untouched(self.file)):
             there = load_study(self.file)[0]
             if there == self.spec:
                 return
@@ -319,9 +323,12 @@ def plan_training(
     from bakeoff.study.single import Wish, decide, study_name
     from bakeoff.training.machine import resolve_machine
 
+    candidate = dict(candidate or {})
+    if isinstance(candidate.get("weights"), str | Path):  # relative to here, as data and models are
+        candidate["weights"] = str(_absolute(candidate["weights"]))
     wish = Wish(
         model=_model_place(model), data=_data_place(data), probe=probe, classes=classes, seeds=seeds,
-        image_size=image_size, input_size=input_size, candidate=candidate or {}, recipe=recipe or {},
+        image_size=image_size, input_size=input_size, candidate=candidate, recipe=recipe or {},
     )  # fmt: skip
     folder = Path(out) if out is not None else Path("studies") / study_name(wish)
     wish = _as_before(wish, folder)
@@ -331,8 +338,7 @@ def plan_training(
     found = _look(task, cache_dir, listener, download=download)
     decision = decide(wish, found, machine)
     spec = study_from_dict(decision.values, "bakeoff train")
-    comment = ["Written by bakeoff train; a study like any other: add candidates, and run it again."]
-    return TrainingPlan(folder, spec, to_toml(decision.values, comment), decision.said)
+    return TrainingPlan(folder, spec, _written("train", decision.values), decision.said)
 
 
 def pick(
@@ -408,6 +414,8 @@ def plan_pick(
     from bakeoff.training.machine import resolve_machine
     from bakeoff.units import parse_length
 
+    if seeds < 1:
+        raise ConfigError(f"seeds: got {seeds}, expected at least 1")
     length = parse_length(budget)
     if length.unit != "seconds":
         raise ConfigError(f"--budget: got '{budget}', expected a time such as '30m'")
@@ -415,8 +423,7 @@ def plan_pick(
     folder = Path(out) if out is not None else Path("studies") / f"pick-{short_name(place)}"
     machine = resolve_machine(device, threads)
     machine.apply()
-    before = StudyFolder(folder)
-    spec = before.spec() if before.read_lock() is not None else None
+    spec = _begun(folder)
     if spec is not None and spec.tasks[0].data == place:  # sizes were chosen by the machine's speed of then
         if (spec.recipe.time, len(spec.seeds)) != (parse_length(run_time(length.amount, seeds)), seeds):
             raise ConfigError(
@@ -424,13 +431,26 @@ def plan_pick(
                 f"{len(spec.seeds)} times {CANDIDATES} runs, now {run_time(length.amount, seeds)} for "
                 f"{seeds} times {CANDIDATES}; use another --out"
             )
-        return TrainingPlan(folder, spec, to_toml(spec.as_dict()), ())
+        return TrainingPlan(folder, spec, _written("run pick", spec.as_dict()), ())
     task = TaskSpec(name="data", data=place)
     found = _look(task, cache_dir, listener, download=download)
     decision = decide_pick(place, length.amount, found, machine, seeds=seeds)
     spec = study_from_dict(decision.values, "bakeoff run pick")
-    comment = ["Written by bakeoff run pick; a study like any other: add candidates, and run it again."]
-    return TrainingPlan(folder, spec, to_toml(decision.values, comment), decision.said)
+    return TrainingPlan(folder, spec, _written("run pick", decision.values), decision.said)
+
+
+def _written(verb: str, values: Mapping[str, Any]) -> str:
+    """Write a study's file whose first line tells whether somebody has edited it since."""
+    body = to_toml(values)
+    mark = hashlib.sha256(body.encode()).hexdigest()[:12]
+    return f"{OURS} {verb} ({mark}); a study like any other: add candidates, and run it again.\n\n{body}"
+
+
+def _is_untouched(file: Path) -> bool:
+    """Tell whether a study's file is as `train` or `pick` has written it."""
+    first, _, body = file.read_text(encoding="utf-8").partition("\n\n")
+    mark = hashlib.sha256(body.encode()).hexdigest()[:12]
+    return first.startswith(OURS) and f"({mark})" in first
 
 
 def _look(
@@ -451,26 +471,37 @@ def _look(
 def _carry_out(plan: TrainingPlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:
     """Say what was decided, leave the study's file in its folder, and run it."""
     from bakeoff.study.lock import open_lock
+    from bakeoff.study.plan import check_spec
 
     if listener is not None:
         for line in plan.said:
             listener.on_remark(line)
     open_lock(StudyFolder(plan.folder), plan.spec, device=options["device"], threads=options["threads"])
+    check_spec(plan.spec, plan.folder, download=options["download"])  # before anything is written
     plan.write()
     return run(plan.file, out=plan.folder, listener=listener, **options)
 
 
 def _as_before(wish: Wish, folder: Path) -> Wish:
     """Keep the sizes of a study that was begun: the machine's speed, measured again, may say others."""
-    before = StudyFolder(folder)
-    if before.read_lock() is None:
+    spec = _begun(folder)
+    if spec is None or wish.model not in (spec.candidates[0].model, spec.candidates[0].source):
         return wish
-    spec = before.spec()
     return replace(
         wish,
         image_size=wish.image_size or spec.tasks[0].image_size,
         input_size=wish.input_size or spec.candidates[0].input_size or spec.tasks[0].image_size,
     )
+
+
+def _begun(folder: Path) -> StudySpec | None:
+    """Read what was begun in a folder: by its lock, or by the file alone where nothing was trained yet."""
+    before, file = StudyFolder(folder), folder / STUDY_FILE
+    if before.read_lock() is not None:
+        return before.spec()
+    if file.exists() and file.read_text(encoding="utf-8").startswith(OURS):
+        return load_study(file)[0]
+    return None
 
 
 def _data_place(data: str | Path) -> str:
@@ -606,4 +637,4 @@ def _locations(data: Where, spec: StudySpec) -> dict[str, Path]:
 
 
 def _absolute(path: str | Path) -> Path:
-    return Path(os.path.expanduser(path)).absolute()  # Path.expanduser raises for an unknown user
+    return Path(os.path.abspath(os.path.expanduser(path)))  # Path.expanduser raises for an unknown user

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 import bakeoff
+from bakeoff import api
 from bakeoff.cli.train import _head, _recipe
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.models import pretrained
@@ -97,6 +98,59 @@ def test_a_file_that_was_changed_by_hand_is_never_written_over(tmp_path):
     with pytest.raises(StudyError, match="was changed by hand"):
         bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, **SIZE)
     assert file.read_text() == text
+
+
+def test_a_wish_that_is_refused_leaves_nothing_and_the_next_one_works(weights, tmp_path):
+    for model, asked in (("model9", {}), ("timm:test_resnet", {"candidate": {"weights": "gone.pth"}})):
+        with pytest.raises(ConfigError):
+            bakeoff.train(model, "digits", out="x", classes=3, recipe={"steps": 1}, **asked, **SIZE)
+        assert not (tmp_path / "x" / "study.toml").exists()
+    result = bakeoff.train("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, **SIZE)
+    assert result.records[0].status == "finished"
+
+
+def test_what_was_stopped_before_it_began_goes_on_or_gives_way(tmp_path, monkeypatch):
+    asked = {"out": "x", "classes": 3, "recipe": {"steps": 1}, "device": "cpu", "threads": 1, "report": False}
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bakeoff.study.runner.prepare", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            bakeoff.train("net.py:plain", "digits", image_size=12, **asked)
+    file = tmp_path / "x" / "study.toml"
+    assert "image_size = 12" in file.read_text()
+    again = api.plan_training("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, device="cpu")
+    assert again.text == file.read_text()  # the size that it was begun with
+    other = bakeoff.train("net.py:dropout", "digits", image_size=8, **asked)  # nothing was trained yet
+    assert "dropout" in other.records[0].candidate
+    assert "image_size = 8" in file.read_text()
+
+
+def test_an_edited_file_is_kept_even_before_anything_was_trained(tmp_path, monkeypatch):
+    plan = api.plan_training("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, device="cpu")
+    plan.write()
+    text = plan.file.read_text() + '\n[[candidate]]\nname = "more"\nmodel = "model1"\n'
+    plan.file.write_text(text)
+    with pytest.raises(StudyError, match="was changed by hand"):
+        plan.write()
+    assert plan.file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"recipe": {"epochs": "many"}}, "recipe.epochs: got 'many', expected a number"),
+        ({"recipe": {"epochs": [1]}}, "recipe.epochs: got"),
+        ({"candidate": {"train": 5}}, "candidate\\[1\\].train: got 5"),
+        ({"candidate": {"train_last": "x"}}, "candidate\\[1\\].train_last: got 'x'"),
+    ],
+)
+def test_keys_of_other_kinds_are_refused_in_one_line(asked, told, weights):
+    with pytest.raises(ConfigError, match=told) as caught:
+        bakeoff.train("timm:test_resnet", "digits", classes=3, **asked, **SIZE)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_folder_with_a_study_file_of_the_users_own_is_left_alone(tmp_path):

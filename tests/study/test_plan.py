@@ -235,3 +235,18 @@ def test_sizes_that_a_network_does_not_take_are_refused_before_anything_is_train
     _jobs(base, digits, candidate=candidate, recipe={"sizes": [[8, 1.0]]})
     with pytest.raises(ConfigError, match="candidate 'two': sizes: got 4, but model1 was built for 8 pixels"):
         _jobs(base, digits, candidate=candidate, recipe={"sizes": [[4, 0.5], [8, 0.5]]})
+
+
+def test_runs_are_trained_anew_when_images_are_resized_in_another_way_and_only_where_they_are(
+    base, digits, monkeypatch
+):
+    candidate = [{"name": "same", "model": "model1"}, {"name": "larger", "model": "model1", "input_size": 16}]
+
+    def identities():
+        return {job.candidate.name: job.identity for job in _jobs(base, digits, candidate=candidate)}
+
+    before = identities()
+    monkeypatch.setattr("bakeoff.study.plan.RESIZING", 99)
+    after = identities()
+    assert after["same"] == before["same"]
+    assert after["larger"] != before["larger"]

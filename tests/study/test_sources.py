@@ -244,6 +244,22 @@ def test_the_page_says_where_a_head_started_and_which_statistics_were_kept(tmp_p
     assert lead.cells[0].text == f"{chosen['penalty']:g}"
 
 
+def test_a_leak_is_told_of_everything_that_stands_on_it(tmp_path):
+    first = _train(tmp_path / "first", [STAGE]).folder
+    path = str(first.run("digits", "stage", 0).path)
+    task = {"name": "digits", "data": "digits", "classes": 3, "image_size": 8, "split_seed": 1}
+    candidates = [
+        {"name": "a", "from": path}, {"name": "b", "from": "a"}, {"name": "fresh", "model": "mobilenet-0.25"},
+    ]  # fmt: skip
+    folder = small_study.train(
+        tmp_path / "second", small_study.study(task=[task], candidate=candidates)
+    ).folder
+    a, b, fresh = (folder.run("digits", name, 0).read() for name in ("a", "b", "fresh"))
+    assert "test images" in b.differences["source"][1]
+    assert b.differences["source"] == a.differences["source"]
+    assert b.control_digest != fresh.control_digest
+
+
 def test_a_leak_is_found_through_a_run_between(tmp_path):
     task = {"name": "digits", "data": "digits", "classes": 3, "image_size": 8}
     first = _train(tmp_path / "first", [STAGE]).folder

@@ -58,9 +58,21 @@ def test_the_walk_ends_when_validation_no_longer_gains():
     train, validation = _rows(200, 0), _rows(100, 1)
     fits = []
     Probe(train, validation, 3, Objective()).walk(fits.append)
-    accuracies = [fit.row["validation_accuracy"] for fit in fits]
+    merits = [(fit.row["validation_accuracy"], -fit.row["validation_loss"]) for fit in fits]
     assert len(fits) < len(probe.PENALTIES)
-    assert len(fits) - 1 - accuracies.index(max(accuracies)) == probe.PATIENCE
+    assert len(fits) - 1 - merits.index(max(merits)) == probe.PATIENCE
+
+
+def test_a_plateau_of_accuracy_does_not_end_the_walk_while_the_loss_falls():
+    torch.manual_seed(0)
+    labels_M = torch.arange(200) % 4
+    values_MF = torch.eye(4)[labels_M] * 6 + torch.randn(200, 4) * 0.3  # told apart at any penalty
+    rows = (values_MF, labels_M)
+    fits = []
+    best = Probe(rows, (values_MF[:40], labels_M[:40]), 4, Objective()).walk(fits.append)
+    assert {fit.row["validation_accuracy"] for fit in fits[-4:]} == {1.0}
+    assert best.row["validation_loss"] == min(fit.row["validation_loss"] for fit in fits)
+    assert best.row["validation_loss"] < 0.01
 
 
 def test_a_probe_is_a_run_like_any_other(tmp_path):

@@ -175,6 +175,7 @@ STAGE = {"name": "stage", "model": "timm:test_resnet", "input_size": 32}
         (STAGE, {"train": "head", "source_lr": 0.1}, r"source_lr: got 0\.1, but nothing of the source moves"),
         (STAGE, {"train": "head", "source_norms": "kept"}, "no batch normalization that moves"),
         ({**STAGE, "model": "timm:test_vit"}, {"source_norms": "kept"}, "no batch normalization that moves"),
+        (STAGE, {"head_epochs": 5, "recipe": {"epochs": 5}}, "head_epochs: got 5, with which nothing"),
         (STAGE, {"unfreeze_epochs": 1}, "blocks never move; expected at least"),
         (STAGE, {"unfreeze_epochs": 1, "recipe": {"epochs": 99, "compile": True}}, "compile: got both"),
     ],

@@ -21,7 +21,7 @@ def run(
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Only the first so many seeds.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many seeds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Only this seed.")] = None,
     budget: Annotated[str | None, typer.Option(help="Of the study pick: time for all of it.  [30m]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -45,8 +45,8 @@ def run(
     if study == PICK:
         if task or only or seed is not None:
             raise ConfigError(f"{PICK}: got --task, --only or --seed, expected --data, --budget, --seeds")
-        wish = {"budget": budget or "30m", "seeds": seeds or 1, "out": out, "device": device,
-                "threads": threads, "download": download}  # fmt: skip
+        wish = {"budget": "30m" if budget is None else budget, "seeds": seeds or 1, "out": out,
+                "device": device, "threads": threads, "download": download}  # fmt: skip
         more = {"workers": workers, "on_corrupt": on_corrupt}
         place = _one_place(data or [])
         return pick_only(place, wish, more) if dry_run else pick_live(place, {**wish, **more})

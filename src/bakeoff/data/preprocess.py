@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 Interpolation = Literal["bilinear", "bicubic"]
 
+RESIZING = 2  # raised when what `Preprocess` makes of images of another size changes: runs are trained anew
 SAMPLE = 10_000  # images that channel statistics are taken from, evenly spaced, when there are more
 
 

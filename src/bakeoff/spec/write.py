@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 
-def to_toml(values: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
+def to_toml(values: Mapping[str, Any]) -> str:
     """Write plain values as TOML: single keys first, tables in one line, lists of tables last.
 
     Args:
         values: As `study_from_dict` takes them; a key whose value is None is left out.
-        comment: Lines above all.
 
     Returns:
         The file's text, which reads back as the same values.
@@ -27,8 +26,7 @@ def to_toml(values: Mapping[str, Any], comment: Sequence[str] = ()) -> str:
     <BLANKLINE>
     """
     tables = {key: value for key, value in values.items() if _is_list_of_tables(value)}
-    lines = [f"# {line}" for line in comment]
-    lines += [f"{key} = {_inline(v)}" for key, v in values.items() if key not in tables and v is not None]
+    lines = [f"{key} = {_inline(v)}" for key, v in values.items() if key not in tables and v is not None]
     for key, items in tables.items():
         for item in items:
             lines += ["", f"[[{key}]]"]

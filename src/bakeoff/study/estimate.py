@@ -96,7 +96,10 @@ def estimate_study(
     resolved = open_lock(folder, spec, device=device, threads=threads)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener or Quiet())
-    planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
+    planned = plan_study(
+        spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
+        cache_dir=options.cache_dir,
+    )  # fmt: skip
     by_candidate: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in planned:
         by_candidate.setdefault((run.job.task.name, run.job.candidate.name), []).append(run)

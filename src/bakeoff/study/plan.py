@@ -13,7 +13,7 @@ from torch import nn
 
 from bakeoff.data.batches import steps_in_epoch
 from bakeoff.data.prepare import TaskData
-from bakeoff.data.preprocess import channel_statistics
+from bakeoff.data.preprocess import RESIZING, channel_statistics
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.provenance import are_imagenets
 from bakeoff.models.architecture import (
@@ -135,6 +135,8 @@ def plan_task(
             terms = _terms(task, candidate, recipe, architecture, data)
             if earlier is not None:
                 terms |= _leaks(earlier, data)
+            elif source is not None and "source" in source.differences:  # what it has seen, this one has
+                terms["source"] = source.differences["source"]
             job = Job(
                 identity="",
                 model_digest=architecture_digest(architecture, base_dir),
@@ -233,6 +235,7 @@ def _identity(job: Job) -> str:
         "split": job.data.split_digest,
         "model": job.model_digest,
         "input_size": job.input_size,
+        **({"resizing": RESIZING} if job.input_size != job.task.image_size else {}),
         "recipe": settings(job.recipe),
         "precision": job.precision,
         "seed": job.seed,
@@ -331,7 +334,7 @@ def _check_movement(network: Stacked, job: Job) -> None:
             )
     steps = steps_in_epoch(len(job.data.train), recipe.batch_size)
     total = recipe.length.to_steps(steps)
-    if candidate.unfreeze_epochs and total is not None:
+    if (candidate.unfreeze_epochs or candidate.head_epochs) and moves and total is not None:
         last = max(0, -(-total // steps) - 1)
         count = len(blocks(network.base))
         at_rest = blocks_at_rest(
@@ -339,6 +342,11 @@ def _check_movement(network: Stacked, job: Job) -> None:
         )
         if at_rest:
             needed = candidate.head_epochs + candidate.unfreeze_epochs * (count - 1) + 1
+            if not candidate.unfreeze_epochs:
+                raise ConfigError(
+                    f"head_epochs: got {candidate.head_epochs}, with which nothing of the source ever moves; "
+                    f'expected at least {needed} epochs, or train = "head"'
+                )
             raise ConfigError(
                 f"unfreeze_epochs: got {candidate.unfreeze_epochs}, with which {at_rest} of the source's "
                 f"{count} blocks never move; expected at least {needed} epochs, or 'train' by name"

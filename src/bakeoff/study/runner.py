@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +99,10 @@ def run_study(
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
             _write_task(folder, task, data[task.name])
-        planned = plan_study(spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir)
+        planned = plan_study(
+            spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
+            cache_dir=options.cache_dir,
+        )  # fmt: skip
         listener.on_plan(planned)
         records = list(_run_all(planned, folder, spec, listener, checkpoint_seconds))
     trained = sum(run.record is None for run in planned)
@@ -152,6 +155,7 @@ def plan_study(
     selection: Selection,
     resolved: Resolved,
     base_dir: Path,
+    cache_dir: Path | None = None,
 ) -> list[PlannedRun]:
     """List the runs that are asked for, each with its record if it has ended before."""
     planned = []
@@ -168,7 +172,7 @@ def plan_study(
         weights = {
             job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed
         }
-        for job in jobs:
+        for job in (replace(job, cache_dir=cache_dir) for job in jobs):
             record, older = _ended(_folder_of(folder, job), job)
             length = job.recipe.length
             seconds = length.amount if length.unit == "seconds" else None

@@ -21,6 +21,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import OnBackbone, build_network
 from bakeoff.models.pretrained import Backbone, backbone, build_backbone
 from bakeoff.models.transfer import Stacked
+from bakeoff.spec import study_from_dict
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.write import to_toml
 from bakeoff.training.classifier import Classifier, placed
@@ -89,9 +90,10 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
             "leave one of them out"
         )
     known = backbone(wish.model) if wish.model.startswith(PRETRAINED) else None
+    _check_keys(wish)
     input_size, why = _input_size(wish, found, known, machine)
     # Smaller images are enlarged on their device, larger ones drawn small on the way to the cache.
-    image_size = wish.image_size or min(input_size, max(found.side, 8))
+    image_size = wish.image_size if wish.image_size is not None else min(input_size, max(found.side, 8))
     candidate: Values = {"name": _candidate_name(wish)}
     recipe = default_recipe(wish, found, image_size, tuned=known is not None)
     if known is not None:
@@ -190,9 +192,21 @@ def _tuning(wish: Wish, known: Backbone) -> Values:
             values["source_norms"] = "kept"
     if not wish.candidate.get("head"):
         values["head_start"] = "probe"
-    elif _moves(wish):
+    elif _moves(wish) and float(wish.recipe.get("epochs") or 2) > 1:
         values["head_epochs"] = 1
     return values
+
+
+def _check_keys(wish: Wish) -> None:
+    """Refuse keys of a recipe or a candidate that no study would take, before any of them is read."""
+    stands = "from" if wish.model.startswith(PRETRAINED) else "model"
+    study_from_dict(
+        {
+            "name": "wish", "recipe": dict(wish.recipe), "task": [{"name": "wish", "data": wish.data}],
+            "candidate": [{"name": "wish", stands: wish.model, **wish.candidate}],
+        },
+        "bakeoff train",
+    )  # fmt: skip
 
 
 def _tuning_line(candidate: Values) -> tuple[str, ...]:

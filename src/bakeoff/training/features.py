@@ -242,7 +242,7 @@ class _Pass:
     def __post_init__(self) -> None:
         images_BHWC, _ = self.store.take(self.index[:1])
         self.shape = tuple(self.features(images_BHWC).shape[1:])
-        self.folder = cache_home() / "features" / self._key()
+        self.folder = (self.job.cache_dir or cache_home()) / "features" / self._key()
 
     @property
     def row_bytes(self) -> int:

@@ -36,6 +36,7 @@ class Job:
     std: tuple[float, ...]
     machine: Machine
     base_dir: Path  # relative paths of the study file start here
+    cache_dir: Path | None = None  # for frozen work; None is `cache_home`
 
     @property
     def input_size(self) -> int:

@@ -88,9 +88,9 @@ class Probe:
             passes = self._fit(weight_KF, bias_K, penalty)
             fits.append(self._seen(weight_KF, bias_K, penalty, passes))
             heard(fits[-1])
-            if len(fits) - 1 - fits.index(max(fits, key=_accuracy)) >= PATIENCE:
+            if len(fits) - 1 - fits.index(max(fits, key=_merit)) >= PATIENCE:
                 break
-        return max(fits, key=lambda fit: (_accuracy(fit), -fit.row["validation_loss"]))
+        return max(fits, key=_merit)
 
     def _fit(self, weight_KF: Tensor, bias_K: Tensor, penalty: float) -> int:
         """Move weights of standardized features to the minimum; return the passes that it took.
@@ -168,8 +168,9 @@ class Probe:
         return Fit(penalty, own_KF, own_K, row)
 
 
-def _accuracy(fit: Fit) -> float:
-    return fit.row["validation_accuracy"]
+def _merit(fit: Fit) -> tuple[float, float]:
+    """Order fits by validation accuracy; of equal ones the smaller loss is better."""
+    return fit.row["validation_accuracy"], -fit.row["validation_loss"]
 
 
 def _chunks(values_MF: Tensor, labels_M: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
