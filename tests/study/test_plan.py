@@ -250,3 +250,21 @@ def test_runs_are_trained_anew_when_images_are_resized_in_another_way_and_only_w
     after = identities()
     assert after["same"] == before["same"]
     assert after["larger"] != before["larger"]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "told"),
+    [
+        ({"model": "alexnet-paper"}, "input_size: got 8 pixels, expected at least"),
+        ({"model": "timm:test_vit", "input_size": 70}, "input_size: timm:test_vit takes no 70 pixels"),
+        (
+            {"model": "timm:densenet121", "input_size": 16},
+            "input_size: got 16, but timm:densenet121 takes",
+        ),
+        ({"from": "base", "input_size": 16}, "input_size: got 16, but 'base' was trained on 8 pixels"),
+    ],
+)
+def test_an_image_size_that_does_not_fit_is_refused_before_anything_is_trained(base, digits, candidate, told):
+    source = {"name": "base", "model": "model1"}
+    with pytest.raises(ConfigError, match=f"candidate 'one': {told}"):
+        _jobs(base, digits, candidate=[source, {"name": "one", **candidate}])

@@ -69,7 +69,13 @@ class ImageStore:
         return len(self.labels_N)
 
     def take(self, index_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Gather images (uint8, B H W C) and labels (int64, B) on the device.
+        """Gather images and labels.
+
+        Args:
+            index_B: The images' indices.
+
+        Returns:
+            Images (uint8, B H W C; features where such are kept) and labels (int64, B), on the device.
 
         Raises:
             LookupError: Nothing is kept of one of the images.

@@ -302,9 +302,8 @@ def _check_fit(job: Job) -> None:
         )
     if user_files(job.architecture):
         return  # a user's file runs when its turn comes, and fails alone
-    if isinstance(job.architecture, str) and not job.recipe.sizes:
-        return  # it stands on nothing, and is shown what it was built for
     try:
+        _check_source_size(job)
         with torch.device("meta"):
             network = build_network(
                 job.architecture, classes=len(job.data.class_ids), image_size=job.input_size,
@@ -355,14 +354,39 @@ def _check_movement(network: Stacked, job: Job) -> None:
 
 def _check_sizes(network: nn.Module, job: Job) -> None:
     """Refuse to show a network images of a size that it does not take."""
-    for pixels, _ in job.recipe.sizes if not job.candidate.probe else ():
+    asked = [("input_size", job.input_size)]
+    if not job.candidate.probe:
+        asked += [("sizes", pixels) for pixels, _ in job.recipe.sizes]
+    for key, pixels in asked:
         try:
             summarise(network, pixels)
+        except NotImplementedError:  # an operator that needs real numbers; the run itself will tell
+            return
         except Exception as error:  # of many kinds: networks only complain when they meet an image
-            raise ConfigError(
-                f"sizes: got {pixels}, but {title(job.architecture)} was built for {job.input_size} pixels "
-                f"alone ({' '.join(str(error).split())[:100]})"
-            ) from None
+            said = f"({' '.join(str(error).split())[:100]})"
+            why = f"was built for {job.input_size} pixels alone" if key == "sizes" else "takes no such images"
+            raise ConfigError(f"{key}: got {pixels}, but {title(job.architecture)} {why} {said}") from None
+
+
+def _check_source_size(job: Job) -> None:
+    """Refuse another size than a source was trained on, where its layers fit that one alone."""
+    architecture = job.architecture
+    if not isinstance(architecture, OnSource) or job.input_size == architecture.input_size:
+        return
+    shapes = []
+    for pixels in (job.input_size, architecture.input_size):
+        with torch.device("meta"):
+            base = build_network(
+                architecture.base, classes=architecture.base_classes, image_size=pixels,
+                base_dir=job.base_dir, trained=False,
+            )  # fmt: skip
+        shapes.append({name: tensor.shape for name, tensor in base.state_dict().items()})
+    if shapes[0] != shapes[1]:
+        odd = next(name for name in shapes[1] if shapes[0].get(name) != shapes[1][name])
+        raise ConfigError(
+            f"input_size: got {job.input_size}, but '{architecture.source}' was trained on "
+            f"{architecture.input_size} pixels, and its {odd} fits no others"
+        )
 
 
 def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData, terms: Mapping[str, Any]) -> str:
