@@ -141,6 +141,22 @@ def test_a_name_of_timm_shows_that_network_layer_by_layer(capsys):
     assert "layer1.0.conv1" in capsys.readouterr().out
 
 
+def test_one_network_of_timm_says_where_it_comes_from_at_its_own_size(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    models("timm:tf_efficientnet_lite0", classes=10)
+    text = capsys.readouterr().out
+    assert "apache-2.0" in text
+    assert "in1k" in text
+    assert "32x112x112" in text  # behind the first convolution, of images of 224 pixels
+
+
+def test_a_part_of_timms_names_lists_what_holds_it(capsys):
+    models("timm:efficientnet_lite", classes=10)
+    text = capsys.readouterr().out
+    assert "timm:tf_efficientnet_lite0" in text
+    assert "timm:tf_efficientnet_lite4" in text
+
+
 def test_an_unknown_name_of_timm_is_refused_with_the_nearest(capsys):
     with pytest.raises(UnknownNameError, match="resnet18"):
         models("timm:resnet81")

@@ -26,7 +26,12 @@ def models(
         ),
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Outputs of the network.")] = 200,
-    image_size: Annotated[int, typer.Option(min=4, help="Rows and columns of the images, pixels.")] = 64,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=4, help="Rows and columns of the images, pixels; 64, or what timm's were trained on."
+        ),
+    ] = None,
     draw: Annotated[Path | None, typer.Option(help="Write a drawing of it to this SVG file.")] = None,
 ) -> None:
     """List what can be trained; with a name, show that network layer by layer."""
@@ -36,8 +41,13 @@ def models(
     one = name is not None and len(names) == 1
     _check_drawing(draw, names if one or draw is None else [])
     console = Console()
-    if not one and _is_pretrained(names[0]):
+    pretrained = _is_pretrained(names[0])
+    if pretrained:
         console.print(_list_pretrained(names, classes))
+    if pretrained and image_size is None:
+        image_size = _own_size(names[0])
+    image_size = image_size or 64
+    if not one and pretrained:
         console.print(f"Counted for {classes} classes, at each network's own input size.", highlight=False)
         console.print(
             "With weights: from = 'timm:NAME' in a study, or bakeoff train timm:NAME DATA. "
@@ -57,6 +67,12 @@ def models(
         console.print(f"drawn to {draw}", soft_wrap=True, markup=False, highlight=False)
 
 
+def _own_size(name: str) -> int:
+    from bakeoff.models.pretrained import backbone
+
+    return backbone(name).input_size
+
+
 def _is_pretrained(name: str) -> bool:
     from bakeoff.models.pretrained import is_pretrained
 
@@ -66,7 +82,7 @@ def _is_pretrained(name: str) -> bool:
 def _select(name: str | None) -> list[str]:
     """Find the networks that a name or a pattern means; an `UnknownNameError` when it means none."""
     from bakeoff.models.catalog import MODELS
-    from bakeoff.models.pretrained import backbone, is_pretrained
+    from bakeoff.models.pretrained import backbone, is_known, is_pretrained
     from bakeoff.models.pretrained import matching as matching_pretrained
     from bakeoff.models.user_file import is_user_model
 
@@ -75,7 +91,7 @@ def _select(name: str | None) -> list[str]:
     if is_user_model(name) or name in MODELS:
         return [name]
     if is_pretrained(name):
-        found = matching_pretrained(name) if set("*?[") & set(name) else []
+        found = [] if is_known(name) else matching_pretrained(name)
         if not found:
             backbone(name)  # raises, with the nearest name
         return found or [name]
@@ -128,11 +144,13 @@ def _list(names: Sequence[str], classes: int, image_size: int) -> Table:
 
 def _list_pretrained(names: Sequence[str], classes: int) -> Table:
     """Make a table with a row for each network of timm."""
+    from rich import box
     from rich.table import Table
 
     from bakeoff.models.pretrained import at_hand, backbone
 
-    table = Table("network")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("network", no_wrap=True, min_width=min(40, max(map(len, names))))
     for column in ("parameters", "multiplications", "input"):
         table.add_column(column, justify="right")
     for column in ("trained on", "weights", "licence"):
@@ -141,11 +159,20 @@ def _list_pretrained(names: Sequence[str], classes: int) -> Table:
         known = backbone(name)
         try:
             summary = _summarise(name, classes, known.input_size)
-            counts = (f"{summary.parameters:,}", f"{summary.multiplications:,}")
+            counts = (_millions(summary.parameters), _millions(summary.multiplications))
         except Exception:  # a few cannot be built without what they need
             counts = ("not built here", "")
         table.add_row(name, *counts, str(known.input_size), known.trained_on, at_hand(known), known.license)
     return table
+
+
+def _millions(count: int) -> str:
+    """Write a count short enough for a terminal; a network's own table has it exactly.
+
+    >>> _millions(3_669_224), _millions(384_163_000)
+    ('3.67 M', '384 M')
+    """
+    return f"{count / 1e6:,.0f} M" if count >= 1e8 else f"{count / 1e6:.3g} M"
 
 
 def _show(console: Console, name: str, summary: Summary, image_size: int) -> None:

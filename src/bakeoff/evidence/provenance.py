@@ -6,16 +6,25 @@ import re
 from collections.abc import Iterable
 
 _WORDNET = re.compile(r"n\d{8}")
-_IMAGENET = re.compile(r"in(1|12|21|22)k|mae|dino")  # the last two without its labels
+# Parts of timm's tags. Without its labels ImageNet was seen by the masked autoencoders, by DINO, and by
+# its successors, whose images (LVD) were collected around it (Oquab et al., TMLR 2024, section 3).
+_IMAGENET = re.compile(r"inw?(1|12|21|22)k|(fc)?mae|dino|lvd\d+m")
+_OTHERS = re.compile(
+    r"openai|webli|laion\w*|datacomp\w*|dfn\w*|merged2b|metaclip\w*|tinyclip|yfcc\w*|sa1b|swag|wsl|seer|jft"
+)
 
 
 def seen_by(tag: str) -> str:
     """Say what weights were trained on, by the tag that timm gives them.
 
-    >>> seen_by("fb_in22k_ft_in1k"), seen_by("in1k"), seen_by("laion2b")
-    ('on ImageNet', 'on ImageNet', 'elsewhere')
+    >>> seen_by("fb_in22k_ft_in1k"), seen_by("fcmae"), seen_by("laion2b"), seen_by("fb")
+    ('on ImageNet', 'on ImageNet', 'elsewhere', 'on images that are not known')
     """
-    return "on ImageNet" if any(_IMAGENET.fullmatch(word) for word in tag.split("_")) else "elsewhere"
+    words = tag.split("_")
+    if any(_IMAGENET.fullmatch(word) for word in words):
+        return "on ImageNet"
+    known = any(_OTHERS.fullmatch(word) for word in words)
+    return "elsewhere" if known else "on images that are not known"
 
 
 def are_imagenets(class_ids: Iterable[str]) -> bool:

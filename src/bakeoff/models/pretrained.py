@@ -116,6 +116,15 @@ def is_pretrained(name: str) -> bool:
     return name.startswith(PRETRAINED)
 
 
+def is_known(name: str) -> bool:
+    """Tell whether a name, with or without a tag, is a whole one of timm's and no part or pattern.
+
+    >>> is_known("timm:resnet18"), is_known("timm:lite")
+    (True, False)
+    """
+    return bool(timm.is_model(name.removeprefix(PRETRAINED).partition(".")[0]))
+
+
 def matching(pattern: str) -> list[str]:
     """List timm's networks by a pattern.
 
