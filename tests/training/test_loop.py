@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -286,6 +287,17 @@ def test_the_clock_may_end_a_training_between_two_epochs(ticks, tmp_path):
     assert (record.status, record.steps) == ("finished", 16)  # 0.19 s by then, 0.20 with the epoch's end
     assert len(record.history) == 4
     assert ear.steps[-1].progress == pytest.approx(0.19 / 0.195)
+
+
+@pytest.mark.parametrize(("seconds", "apart"), [("0.325s", False), ("0.095s", True)])
+def test_a_run_that_overran_an_equal_budget_is_ranked_by_itself(ticks, tmp_path, seconds, apart):
+    job = make_job(tmp_path, time=seconds)
+    job = replace(job, task=job.task.model_copy(update={"control": "budget"}))
+    record, _ = train(
+        job, tmp_path / "run", Ear()
+    )  # ends 4.6 % after its 0.325 s, or 5.3 % after its 0.095 s
+    assert (record.control_digest != job.control_digest) == apart
+    assert ("time" in record.differences) == apart
 
 
 def test_seconds_spent_before_an_interruption_count(ticks, tmp_path):
