@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 import bakeoff
 from bakeoff import api
 from bakeoff.cli.train import _head, _recipe
-from bakeoff.errors import ConfigError, StudyError
+from bakeoff.errors import BakeoffError, ConfigError, StudyError
 from bakeoff.models import pretrained
 from bakeoff.spec import load_study
 from bakeoff.study import pick
@@ -102,8 +102,13 @@ def test_a_file_that_was_changed_by_hand_is_never_written_over(tmp_path):
 
 
 def test_a_wish_that_is_refused_leaves_nothing_and_the_next_one_works(weights, tmp_path):
-    for model, asked in (("model9", {}), ("timm:test_resnet", {"candidate": {"weights": "gone.pth"}})):
-        with pytest.raises(ConfigError):
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "other.safetensors")
+    for model, asked in (
+        ("model9", {}),
+        ("timm:test_resnet", {"candidate": {"weights": "gone.pth"}}),
+        ("timm:test_resnet", {"candidate": {"weights": "other.safetensors"}}),
+    ):
+        with pytest.raises(BakeoffError):
             bakeoff.train(model, "digits", out="x", classes=3, recipe={"steps": 1}, **asked, **SIZE)
         assert not (tmp_path / "x" / "study.toml").exists()
     result = bakeoff.train("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, **SIZE)

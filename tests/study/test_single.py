@@ -1,10 +1,13 @@
 """What `train` decides for those who do not say."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bakeoff.data.survey import Survey
 from bakeoff.errors import ConfigError, UnknownNameError
-from bakeoff.spec import study_from_dict
+from bakeoff.models.pretrained import backbone
+from bakeoff.spec import Augmentation, study_from_dict
 from bakeoff.study import single
 from bakeoff.study.single import Wish, decide
 from bakeoff.training.machine import Machine
@@ -100,8 +103,50 @@ def test_an_unknown_network_of_timm_is_refused_with_the_nearest_name():
         _decide(model="timm:resnet81")
 
 
-def test_a_networks_speed_is_measured():
-    from bakeoff.models.pretrained import backbone
+def test_a_networks_speed_is_the_better_of_two_batches(monkeypatch):
+    times = iter([0, 9, 10, 16, 20, 24])  # the first batch does not count
+    monkeypatch.setattr(single, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    assert single.seconds_per_image(backbone("timm:test_resnet"), 32, MACHINE, side=16, images=2) == 4 / 2
 
-    known = backbone("timm:test_resnet")
-    assert 0 < single.seconds_per_image(known, 32, MACHINE, side=16, images=2) < 60
+
+@pytest.mark.parametrize(
+    ("recipe", "size"),
+    [
+        ({"epochs": 8}, 144),
+        ({"steps": 500, "batch_size": 16}, 144),  # as many
+        ({"epochs": 1}, 224),
+        ({"time": "60m"}, 224),
+        ({"time": "1m"}, 64),
+    ],
+)
+def test_a_fine_tuning_takes_the_largest_size_for_the_length_that_was_asked_for(recipe, size, monkeypatch):
+    found = Survey(1000, 10, 64)
+    study, _ = _decide(found, 0.05, monkeypatch, model="timm:resnet18", recipe=recipe)
+    assert study.candidates[0].input_size == size
+
+
+def test_a_head_alone_is_trained_on_images_that_stay_the_same_unless_views_are_kept(monkeypatch):
+    def chosen(**candidate):
+        found = Survey(100, 2, 64)
+        study, _ = _decide(found, 1e-4, monkeypatch, model="timm:resnet18", candidate=candidate)
+        return study.recipe.augmentation
+
+    assert chosen(train="head") == chosen(train_last=0) == Augmentation()
+    assert (
+        chosen(train="head", views=2) == chosen(train=["layer4"]) == Augmentation(crop=8, flip="alternating")
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"image_size": 0}, "image_size: got 0"),
+        ({"input_size": 3}, "input_size: got 3"),
+        ({"recipe": {"compile": True}, "probe": True}, "compile: got True beside a probe"),
+        ({"candidate": {"views": 4}, "probe": True}, "views: got 4, which would all be the same"),
+        ({"recipe": {"normalize": "scale"}}, "normalize: got 'scale' beside timm:resnet18"),
+    ],
+)
+def test_what_is_refused_is_called_by_its_name(asked, told, monkeypatch):
+    with pytest.raises(ConfigError, match=told):
+        _decide(Survey(100, 2, 64), 1e-4, monkeypatch, model="timm:resnet18", **asked)

@@ -1,15 +1,18 @@
 """Candidates that are built on others: what comes first, what they start from, what stays as it was."""
 
+import numpy as np
 import pytest
 import small_study
+import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.results import result_rows
 from bakeoff.evidence.summary import summarise_study
 from bakeoff.report.views import study_view
 from bakeoff.study import Quiet, Selection
+from bakeoff.study.trained import load
 from bakeoff.training.loop import Stopped
 
 BASE = {"name": "base", "model": "net.py:dropout"}
@@ -165,6 +168,13 @@ def test_the_report_says_what_was_frozen_what_went_before_and_what_that_took(tmp
     assert times["probe"].endswith(" for base")
 
 
+def test_the_page_names_what_moved_between_frozen_layers(tmp_path):
+    folder = _train(tmp_path, [STAGE, {"name": "middle", "from": "stage", "train": ["layer2"]}]).folder
+    _, network = study_view(folder).tasks[0].networks
+    moved = "but for base.layer2.0.conv1, base.layer2.0.bn1, base.layer2.0.conv2 and "
+    assert "layers, from base.conv1.0 to base.layer4.0.downsample.2 " + moved in network.words
+
+
 def _from_earlier(folder, source, **changes):
     values = small_study.study(candidate=[{"name": "late", "from": source, "train": "head"}], **changes)
     return small_study.train(folder, values)
@@ -278,3 +288,15 @@ def test_a_leak_is_found_through_a_run_between(tmp_path):
     second.write_manifest("digits", list(rows[0]), ([row[key] for key in rows[0]] for row in rows))
     again = _from_earlier(tmp_path / "again", path, task=[{**task, "split_seed": 1}]).records[0]
     assert "source" in again.differences
+
+
+def test_the_file_of_weights_that_an_earlier_run_stood_on_is_not_asked_for_again(tmp_path):
+    file = tmp_path / "given.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    tuned = {"name": "tuned", "from": "timm:test_resnet", "weights": str(file), "input_size": 32}
+    first = _train(tmp_path / "first", [tuned]).folder
+    file.unlink()
+    late = _from_earlier(tmp_path / "second", str(first.run("digits", "tuned", 0).path)).records[0]
+    assert late.status == "finished"
+    assert late.pretrained == first.run("digits", "tuned", 0).read().pretrained
+    assert load(first.run("digits", "tuned", 0).path).predict(np.zeros((8, 8, 3), np.uint8))

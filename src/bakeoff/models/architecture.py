@@ -56,6 +56,12 @@ class OnBackbone:
     head: tuple[int | float, ...]
     train: Literal["all", "head"] | tuple[str, ...]
     train_last: int | None
+    digest: str = ""  # SHA-256 of the weights where a run has noted it, and they are not read again
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights in hexadecimal digits; they are looked for unless a run has noted it."""
+        return self.digest or weights_digest(find_weights(self.backbone, self.weights))
 
 
 Architecture = str | OnSource | OnBackbone
@@ -121,7 +127,7 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
     if isinstance(architecture, OnBackbone):
         values = {
             "backbone": architecture.backbone.name,
-            "weights": weights_digest(find_weights(architecture.backbone, architecture.weights)),
+            "weights": architecture.weights_sha256,
             "head": list(architecture.head),
             "train": architecture.train,
             "train_last": architecture.train_last,
@@ -213,7 +219,7 @@ def describe_origin(architecture: Architecture) -> dict[str, Any]:
         "seen": seen_before(architecture),
         "trained_on": found.backbone.trained_on if found.weights is None else "",
         "license": found.backbone.license if found.weights is None else "not stated",
-        "weights_sha256": weights_digest(find_weights(found.backbone, found.weights)),
+        "weights_sha256": found.weights_sha256,
     }
 
 

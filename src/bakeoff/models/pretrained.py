@@ -15,6 +15,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib.util
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -265,18 +266,40 @@ def build_backbone(
     if file is None:
         model.reset_classifier(0)
     else:
-        weights = read_weights(file)
-        if _by_order(model, weights):
-            fill(model, weights, file)
-            model.reset_classifier(0)
-        else:
-            own = model.state_dict().keys()
-            model.reset_classifier(0)
-            classifier = own - model.state_dict().keys()
-            fill(model, {name: t for name, t in weights.items() if name not in classifier}, file)
+        _fill_features(model, file)
     _take_size(model, known, image_size or known.input_size)
     features = int(getattr(model, "head_hidden_size", None) or model.num_features)
     return model, features
+
+
+def check_weights(known: Backbone, file: Path) -> None:
+    """See that a file holds a network's weights, at the price of reading it.
+
+    Args:
+        known: Which network.
+        file: As for `build_backbone`.
+
+    Raises:
+        DataError: The file holds weights of another network, or none; tensors are named.
+    """
+    with torch.device("meta"):  # shapes alone
+        model = timm.create_model(known.name, pretrained=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that nothing is copied
+        _fill_features(model, file)
+
+
+def _fill_features(model: Any, file: Path) -> None:
+    """Fill a network with weights and take its classifier away."""
+    weights = read_weights(file)
+    if _by_order(model, weights):
+        fill(model, weights, file)
+        model.reset_classifier(0)
+        return
+    own = model.state_dict().keys()
+    model.reset_classifier(0)
+    classifier = own - model.state_dict().keys()
+    fill(model, {name: t for name, t in weights.items() if name not in classifier}, file)
 
 
 def _by_order(model: nn.Module, weights: dict[str, Tensor]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bakeoff.evidence.architecture import draw_architecture, fold_source
 from bakeoff.evidence.summary import TaskSummary
-from bakeoff.evidence.words import count, number, percent
+from bakeoff.evidence.words import count, listing, number, percent
 from bakeoff.records import RunRecord
 from bakeoff.report.view import Network, Row, Table, numbers, row, words
 from bakeoff.report.words import TIMES, grouped, pixels, plural
@@ -80,13 +80,24 @@ def _origin_words(record: RunRecord) -> list[str]:
         return [*said, "Nothing of it was frozen"]
     said.append(
         f"Frozen: {grouped(record.frozen.get('parameters', 0))} parameters in "
-        f"{plural(len(layers), 'layer')}, from {layers[0]} to {layers[-1]}; they are {whose} to the "
-        "last bit, statistics of batch normalization included (checked after training)"
+        f"{plural(len(layers), 'layer')}, from {layers[0]} to {layers[-1]}{_but(record, layers)}; they are "
+        f"{whose} to the last bit, statistics of batch normalization included (checked after training)"
     )
     if "seconds" in record.features:
         once = format_seconds(record.features.get("seconds", 0.0))
         said.append(f"What they make of the images was computed once, in {once}, part of its training time")
     return said
+
+
+def _but(record: RunRecord, frozen: Sequence[str]) -> str:
+    """Name what moves between the first and the last frozen layer."""
+    rows = {str(layer.get("name", "")): layer for layer in record.layers}
+    names = list(rows)
+    if not {frozen[0], frozen[-1]} <= rows.keys():
+        return ""
+    between = names[names.index(frozen[0]) : names.index(frozen[-1])]
+    moving = [name for name in between if name not in frozen and rows[name].get("trainable")]
+    return f" but for {listing(moving, most=3)}, which moved" if moving else ""
 
 
 def _layers(record: RunRecord, shown: Collection[str]) -> Sequence[Mapping[str, Any]]:

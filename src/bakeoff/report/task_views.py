@@ -234,6 +234,9 @@ def _results_caption(task: TaskSummary) -> str:
     bold = "In bold the first" + (" under each control." if len(task.groups) > 1 else ".")
     cost = "Training time leaves out evaluation and preparation."
     if any(row.source for row in task.candidates):
-        cost += " What a candidate is built on had to be trained before it; that time stands below its own."
+        cost += (
+            " What a candidate is built on had to be trained before it, so it was trained longer in all; "
+            "that time stands below its own."
+        )
     theirs = " Differences are ours minus published." if any(row.published for row in task.candidates) else ""
     return f"Results on the test images. {what if over else ''} {bold}{theirs} {cost}".replace("  ", " ")

@@ -163,7 +163,9 @@ def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architectu
     source = candidate.source or ""
     if candidate.is_pretrained:
         weights = None if candidate.weights is None else Path(os.path.expanduser(candidate.weights))
-        return on_backbone(candidate, weights)
+        ended = study.run(task.name, name, asked.seed).read()  # holds those weights by now, changed or not
+        noted = {} if ended is None else ended.pretrained
+        return on_backbone(candidate, weights, noted.get("weights_sha256", ""))
     if candidate.is_on_earlier and third is not None:
         return on_source(
             candidate, third.folder, base=third.architecture, classes=third.classes,

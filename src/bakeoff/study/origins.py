@@ -11,18 +11,21 @@ from bakeoff.records import RunFolder
 from bakeoff.spec import CandidateSpec
 
 
-def on_backbone(candidate: CandidateSpec, weights: Path | None) -> OnBackbone:
+def on_backbone(candidate: CandidateSpec, weights: Path | None, digest: str = "") -> OnBackbone:
     """Say what a candidate on a network of timm is.
 
     Args:
         candidate: With a ``from`` of the form ``timm:NAME``.
         weights: The user's own file; None looks where such weights are found.
+        digest: Of the weights, where a run on them has ended; they are not looked for any more.
 
     Returns:
         Its network.
     """
     known = backbone(candidate.source or "")
-    return OnBackbone(backbone=known, weights=weights, head=candidate.head, **_moving(candidate))
+    return OnBackbone(
+        backbone=known, weights=weights, digest=digest, head=candidate.head, **_moving(candidate)
+    )
 
 
 def on_source(

@@ -27,7 +27,7 @@ from bakeoff.models.architecture import (
     user_files,
 )
 from bakeoff.models.catalog import check_model
-from bakeoff.models.pretrained import backbone, find_weights
+from bakeoff.models.pretrained import backbone, check_weights, find_weights
 from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest
 from bakeoff.records import SCHEMA, StudyFolder
@@ -70,7 +70,8 @@ def check_spec(
         download: Whether weights may be fetched.
 
     Raises:
-        ConfigError: A model does not exist, or a budget is not given in seconds.
+        ConfigError: A model does not exist, views cannot be kept, or a budget is not given in seconds.
+        DataError: A file of weights is of another network, or none.
         ResourceError: Weights are not on this machine and cannot or must not be fetched.
     """
     asked = {(t.name, c.name) for t in selection.tasks_of(spec) for c in selection.candidates_of(spec, t)}
@@ -98,7 +99,10 @@ def check_spec(
 def _check_source(candidate: CandidateSpec, seeds: Sequence[int], base_dir: Path, download: bool) -> None:
     """See that what a candidate stands on, outside of its study, is there."""
     if candidate.is_pretrained:
-        find_weights(backbone(candidate.source or ""), _weights_file(candidate, base_dir), download=download)
+        known, given = backbone(candidate.source or ""), _weights_file(candidate, base_dir)
+        file = find_weights(known, given, download=download)
+        if given is not None:
+            check_weights(known, file)
     for seed in seeds:
         _earlier(candidate, seed, base_dir)
 

@@ -21,7 +21,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import OnBackbone, build_network
 from bakeoff.models.pretrained import Backbone, backbone, build_backbone
 from bakeoff.models.transfer import Stacked
-from bakeoff.spec import study_from_dict
+from bakeoff.spec import Recipe, study_from_dict
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.write import to_toml
 from bakeoff.training.classifier import Classifier, placed
@@ -37,7 +37,7 @@ SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 
 LR, TUNING_LR = 1e-3, 3e-4  # of AdamW, for what starts fresh and for what is taken over
 TUNING_IMAGES = 20_000  # seen in all by a network that is fine-tuned, between 3 and 20 epochs
 _OF_STEPS = ("epochs", "steps", "time", "batch_size", "optimizer", "schedule", "warmup", "clip_norm", "ema",
-             "early_stop", "sampler")  # fmt: skip
+             "early_stop", "sampler", "sizes", "compile")  # fmt: skip
 WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
            "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
            "torchvision:GTSRB")  # fmt: skip
@@ -81,7 +81,7 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
         The study as plain values, and a line for each thing that was decided.
 
     Raises:
-        BakeoffError: There is no such network, its weights are not at hand, or wishes contradict each other.
+        BakeoffError: There is no such network, a key or a value is refused, or wishes contradict each other.
     """
     idle = [key for key in _OF_STEPS if key in wish.recipe] if wish.probe else []
     if idle:
@@ -90,7 +90,17 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
             "leave one of them out"
         )
     known = backbone(wish.model) if wish.model.startswith(PRETRAINED) else None
+    if known is not None and "normalize" in wish.recipe:
+        raise ConfigError(
+            f"normalize: got {wish.recipe['normalize']!r} beside {wish.model}, "
+            "whose own preprocessing is used; leave it out"
+        )
     _check_keys(wish)
+    views = wish.candidate.get("views")
+    if wish.probe and views is not None and "augmentation" not in wish.recipe:
+        raise ConfigError(
+            f"views: got {views}, which would all be the same; expected an augmentation beside them"
+        )
     input_size, why = _input_size(wish, found, known, machine)
     # Smaller images are enlarged on their device, larger ones drawn small on the way to the cache.
     image_size = wish.image_size if wish.image_size is not None else min(input_size, max(found.side, 8))
@@ -136,6 +146,7 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     """
     if wish.probe:
         return {}
+    still = tuned and not _moves(wish) and wish.candidate.get("views") is None
     epochs = tuning_epochs(found) if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
     fresh = not (tuned and _moves(wish))  # all that moves
     recipe: Values = {
@@ -145,6 +156,8 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
         **common_recipe(wish.data, image_size, lr=LR if fresh else TUNING_LR),
         "norm_statistics": "moving" if tuned else "recalibrated",
     }
+    if still:  # each image the same in every epoch: what the frozen part makes of it is computed once
+        del recipe["augmentation"]
     if {"epochs", "steps", "time"} & set(wish.recipe):
         del recipe["epochs"]
     return recipe
@@ -200,13 +213,22 @@ def _tuning(wish: Wish, known: Backbone) -> Values:
 def _check_keys(wish: Wish) -> None:
     """Refuse keys of a recipe or a candidate that no study would take, before any of them is read."""
     stands = "from" if wish.model.startswith(PRETRAINED) else "model"
+    said = _given(input_size=wish.input_size, probe=wish.probe or None)
     study_from_dict(
         {
-            "name": "wish", "recipe": dict(wish.recipe), "task": [{"name": "wish", "data": wish.data}],
-            "candidate": [{"name": "wish", stands: wish.model, **wish.candidate}],
+            "name": "wish", "recipe": dict(wish.recipe),
+            "task": [{"name": "wish", "data": wish.data, **_given(image_size=wish.image_size)}],
+            "candidate": [
+                {"name": "wish", stands: wish.model, **said, **wish.candidate}
+            ],
         },
         "bakeoff train",
     )  # fmt: skip
+
+
+def _given(**values: int | None) -> Values:
+    """Leave out what was not said."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tuning_line(candidate: Values) -> tuple[str, ...]:
@@ -256,8 +278,8 @@ def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Mach
     per_image = seconds_per_image(known, largest, machine, side=min(largest, max(found.side, 8)))
     often, limit, doing = 1.2, PASS_SECONDS, "for one frozen pass over all images"
     if not wish.probe:
-        epochs = float(wish.recipe.get("epochs", tuning_epochs(found)))
-        often, limit, doing = BACKWARD * epochs + 1, TUNING_SECONDS, f"for {epochs:g} epochs"
+        epochs, limit = _tuning_length(wish, found)
+        often, doing = BACKWARD * epochs + 1, f"for {epochs:.3g} epochs"
     cost = often * found.images * per_image  # at the largest size
     size = largest_affordable(input_sizes(known), known, cost, limit)
     here = format_seconds(cost * (size / largest) ** 2)
@@ -265,6 +287,17 @@ def _input_size(wish: Wish, found: Survey, known: Backbone | None, machine: Mach
         f"Input: {size} pixels, about {here} {doing}; the network was trained on {largest} (about "
         f"{format_seconds(cost)}), the images' shorter sides are about {found.side}."
     )
+
+
+def _tuning_length(wish: Wish, found: Survey) -> tuple[float, float]:
+    """Return how often a fine-tuning should see the images, and the seconds that it may take."""
+    length = Recipe().overlaid(wish.recipe, "bakeoff train").length
+    if length.unit == "seconds":
+        return tuning_epochs(found), length.amount
+    if "steps" in wish.recipe:
+        batch = int(wish.recipe.get("batch_size") or batch_size(found))
+        return length.amount * batch / max(found.images, 1), TUNING_SECONDS
+    return float(wish.recipe.get("epochs") or tuning_epochs(found)), TUNING_SECONDS
 
 
 def input_sizes(known: Backbone) -> list[int]:

@@ -32,7 +32,7 @@ class Job:
     differences: dict[str, list[Any]] = field(default_factory=dict)
     # With what
     data: TaskData
-    mean: tuple[float, ...]  # of each channel of the training images, 0..255
+    mean: tuple[float, ...]  # of each channel, 0..255: the training images', or those that a source expects
     std: tuple[float, ...]
     machine: Machine
     base_dir: Path  # relative paths of the study file start here
