@@ -14,9 +14,11 @@ NEEDED = "the page cannot be opened: expected chromium on PATH and playwright in
 # On a person's machine the browser may be missing; in continuous integration that is a failure.
 if os.environ.get("CI"):
     assert CHROMIUM is not None, NEEDED
+    from axe_playwright_python import sync_playwright as axe
     from playwright import sync_api as playwright_api
 else:
     playwright_api = pytest.importorskip("playwright.sync_api", reason=NEEDED)
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=NEEDED)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NEEDED)
 
@@ -32,10 +34,12 @@ def browser() -> Iterator[Any]:
 class Visit:
     """A page opened from the disk, with everything that it asked for and complained about."""
 
-    def __init__(self, browser: Any, path: Path, width: int, scheme: str) -> None:
+    def __init__(self, browser: Any, path: Path, width: int, scheme: str, **context: Any) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **context
+        )
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -52,7 +56,7 @@ class Visit:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390, 360])
+@pytest.mark.parametrize("width", [1440, 390, 360])
 @pytest.mark.parametrize("study", ["sound", "troubled"])
 def test_the_page_opens_offline_without_a_complaint_and_fits(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
@@ -64,6 +68,41 @@ def test_the_page_opens_offline_without_a_complaint_and_fits(
         drawn = visit.page.locator("[data-chart] svg")
         assert drawn.count() == visit.page.locator("[data-chart]").count() > 0
         assert all(box["width"] > 200 for box in (drawn.nth(k).bounding_box() for k in range(drawn.count())))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("study", ["sound", "troubled"])
+def test_axe_finds_nothing_serious(
+    browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
+) -> None:
+    # Axe is put into the page as a script, which the page's own policy would refuse.
+    with Visit(browser, page_of[study], width, scheme, bypass_csp=True) as visit:
+        found = axe.Axe().run(visit.page).response
+        serious = [
+            (violation["id"], [node["target"] for node in violation["nodes"][:3]])
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+        assert len(found["passes"]) > 30
+
+
+def test_everything_that_can_be_used_is_reached_with_the_tab_key_and_shows_it(
+    browser: Any, page_of: dict[str, Path]
+) -> None:
+    with Visit(browser, page_of["sound"], 1440, "light") as visit:
+        usable = "a[href], button, summary, [tabindex='0']"
+        expected = visit.page.locator(usable).evaluate_all("all => all.filter(e => e.checkVisibility()).length")
+        seen = []
+        for _ in range(expected):
+            visit.page.keyboard.press("Tab")
+            seen.append(visit.page.evaluate(
+                "(() => { const e = document.activeElement; const s = getComputedStyle(e);"
+                " e.dataset.reached = '1'; return [e.tagName, s.outlineStyle, s.outlineWidth]; })()"
+            ))  # fmt: skip
+        assert visit.page.locator("[data-reached]").count() == expected > 5
+        assert [found for found in seen if found[1] == "none" or found[2] == "0px"] == []
 
 
 def test_charts_follow_the_colours_of_light_and_dark(browser: Any, page_of: dict[str, Path]) -> None:
