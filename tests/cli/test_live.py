@@ -117,13 +117,27 @@ def test_an_estimate_is_a_table_of_what_is_to_do_what_is_done_and_what_cannot_be
         Row("t", "old", runs=0, done=3),
         Row("t", "bad", runs=3, done=0, problem="raised"),
     )  # fmt: skip
-    console = Console(width=120, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     console.print(estimate_table(Estimate(rows, "cpu, 1 threads", 0)))
     _, new, old, bad = console.file.getvalue().splitlines()
-    assert new.split() == ["t", "new", "2", "1", "1,234,567", "100", "90", "s", "1.5", "GB", "2.0", "MB"]
-    assert old.split()[:4] == ["t", "old", "0", "3"]
-    assert bad.split()[:4] == ["t", "bad", "3", "0"]
-    assert "cannot be built" in bad
+    assert new.split() == ["new", "2", "1", "1.2", "M", "100", "90", "s", "1.5", "GB", "2.0", "MB"]
+    assert old.split() == ["old", "0", "3"]
+    assert bad.split() == ["bad", "3", "0", "no", "network"]
+
+
+def test_an_estimate_of_several_tasks_names_them_and_cuts_no_number_at_80_columns():
+    made = {
+        "runs": 12, "done": 24, "parameters": 22_401_384, "images_per_second": 29441.0,
+        "seconds": 9780.0, "memory_bytes": 715_000_000, "disk_bytes": 94_200_000,
+    }  # fmt: skip
+    rows = (Row("200 classes", "alexnet", **made), Row("10 classes", "transfer 1, features", **made))
+    console = Console(width=80, file=io.StringIO())
+    console.print(estimate_table(Estimate(rows, "cpu, 1 threads", 0)))
+    _, *lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert (lines[0], lines[2]) == ("200 classes", "10 classes")
+    assert "transfer 1, features" in lines[3]
+    assert "…" not in "".join(lines)
+    assert all("22 M" in line and "29441" in line and "2 h 43 min" in line for line in lines[1::2])
 
 
 # How it stops

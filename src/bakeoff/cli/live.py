@@ -25,10 +25,12 @@ from rich.text import Text
 
 from bakeoff import api
 from bakeoff.data.prepare import TaskData
+from bakeoff.evidence.words import count
 from bakeoff.records import RunRecord
 from bakeoff.report.terminal import render_study
 from bakeoff.spec import StudySpec
 from bakeoff.study import Estimate
+from bakeoff.study.estimate import Row
 from bakeoff.study.progress import PlannedRun
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
@@ -147,23 +149,27 @@ def prepare_only(study: str | StudySpec, arguments: dict[str, Any]) -> int:
 
 
 def estimate_table(estimate: Estimate) -> Table:
-    """Arrange an estimate as a table."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("task", "candidate"):
-        table.add_column(name)
-    for name in ("to run", "done", "parameters", "images/s", "time", "memory", "disk"):
-        table.add_column(name, justify="right")
-    for row in estimate.rows:
-        if row.problem or not row.runs:
-            note = Text("cannot be built", style="red") if row.problem else "done"
-            table.add_row(row.task, row.candidate, str(row.runs), str(row.done), "", "", note)
-            continue
-        table.add_row(
-            row.task, row.candidate, str(row.runs), str(row.done), f"{row.parameters:,}",
-            f"{row.images_per_second:.0f}", format_seconds(row.seconds), format_bytes(row.memory_bytes),
-            format_bytes(row.disk_bytes),
-        )  # fmt: skip
+    """Arrange an estimate as a table that fits 80 columns: a row a candidate, a line above each task's."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="dim")
+    table.add_column("candidate", no_wrap=True, overflow="ellipsis")
+    for name in ("to run", "done", "weights", "images/s", "time", "memory", "disk"):
+        table.add_column(name, justify="right", no_wrap=True)
+    tasks = list(dict.fromkeys(row.task for row in estimate.rows))
+    for task in tasks:
+        if len(tasks) > 1:
+            table.add_row(Text(task, style="dim"))
+        for row in (row for row in estimate.rows if row.task == task):
+            table.add_row(Text(row.candidate), str(row.runs), str(row.done), *_costs(row))
     return table
+
+
+def _costs(row: Row) -> tuple[RenderableType, ...]:
+    if row.problem or not row.runs:
+        return ("", "", Text("no network", style="red") if row.problem else "", "", "")
+    return (
+        count(row.parameters), f"{row.images_per_second:.0f}", format_seconds(row.seconds),
+        format_bytes(row.memory_bytes), format_bytes(row.disk_bytes),
+    )  # fmt: skip
 
 
 def _remarks(data: TaskData) -> list[str]:
@@ -180,11 +186,11 @@ def _remarks(data: TaskData) -> list[str]:
         remarks.append(
             f"{data.dark_16_bit:,} 16-bit images use the lowest 12 bits only and come out almost black"
         )
-    for parts, count in data.leaks().items():
-        if count:
+    for parts, found in data.leaks().items():
+        if found:
             first, second = parts.split("-")
-            images = f"{second} images are" if count > 1 else f"{second} image is"
-            remarks.append(f"{count:,} {images} byte for byte among the {first} images")
+            images = f"{second} images are" if found > 1 else f"{second} image is"
+            remarks.append(f"{found:,} {images} byte for byte among the {first} images")
     return remarks
 
 
