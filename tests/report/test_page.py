@@ -60,17 +60,25 @@ def test_the_page_has_these_parts_in_this_order(sound_page: str) -> None:
     assert outline.mistakes == []
     assert outline.words["h1"] == ["A study made for tests"]
     assert outline.words["h2"] == [
+        "What was compared, and under which control",
         "5 classes", "16 classes",
-        "What was compared, and under which control", "Do it again, check it, use it",
+        "Do it again, check it, use it",
     ]  # fmt: skip
-    assert outline.words["h3"] == [
-        *2 * ["Can they be told apart?", "What is taken for what", "The networks"],
-        "How the numbers were made",
-    ]  # fmt: skip
+    assert outline.words["h3"] == 2 * ["Can they be told apart?", "What is taken for what", "The networks"]
     charts = [value for _, name, value in outline.attributes if name == "data-chart"]
     kinds = ("accuracy", "cost", "validation-accuracy", "validation-loss", "train-accuracy", "train-loss")
     assert charts == [f"task-{task}-{kind}" for task in (1, 2) for kind in kinds]
     assert outline.tags["img"] > 20
+
+
+@pytest.mark.parametrize("kind", ["Table", "Figure"])
+def test_tables_and_figures_are_numbered_through_the_page(
+    sound_page: str, troubled_page: str, kind: str
+) -> None:
+    for page in (sound_page, troubled_page):
+        numbers = [int(number) for number in re.findall(rf"<b>{kind} (\d+)\.</b>", page)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert len(numbers) > 3
 
 
 def test_every_link_inside_the_page_has_its_target(sound_page: str, troubled_page: str) -> None:

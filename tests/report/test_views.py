@@ -247,14 +247,6 @@ def test_all_pairs_are_compared_and_none_twice(view: StudyView) -> None:
     assert len(names) == len(set(names)) == 3
 
 
-def test_tables_and_figures_are_numbered_through_the_page(view: StudyView) -> None:
-    figures = [figure.number for task in view.tasks for figure in task.figures]
-    shown = [table for task in view.tasks for table in (task.results, task.pairs)]
-    tables = [table.number for table in (*shown, *view.control, *view.provenance) if table]
-    assert figures == list(range(1, len(figures) + 1))
-    assert tables == list(range(1, len(tables) + 1))
-
-
 def test_the_published_epochs_are_drawn_over_our_curves(view: StudyView) -> None:
     curves = view.tasks[0].figures[1]
     panel = next(panel for panel in curves.panels if panel.title == "Validation accuracy")

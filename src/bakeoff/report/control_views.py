@@ -115,6 +115,7 @@ def recipe_table(spec: StudySpec, number: int) -> Table:
     return Table(
         number=number, kind="pairs" if len(groups) == 1 else "wide",
         caption="The recipe in full, equal for every candidate of a task but for departures that are listed.",
+        folded="The recipe in full",
         columns=(words("Setting"), *map(words, heads)), rows=tuple(rows),
     )  # fmt: skip
 
@@ -155,7 +156,10 @@ def machine_table(records: Sequence[RunRecord], number: int) -> Table:
     )
     caption = "Machine, versions and precision, as each run recorded them."
     columns = (words("What"), words("Value"))
-    return Table(number=number, kind="pairs", columns=columns, rows=rows, caption=caption)
+    return Table(
+        number=number, kind="pairs", columns=columns, rows=rows, caption=caption,
+        folded="Machine, versions, precision",
+    )  # fmt: skip
 
 
 def missing_runs(folder: StudyFolder, spec: StudySpec) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ class Table:
     rows: tuple[Row, ...]
     kind: Literal["cards", "pairs", "wide"] = "cards"
     number: int | None = None
+    folded: str = ""  # what a reader presses to see it; empty for one that is open
 
     @property
     def groups(self) -> tuple[tuple[str, int], ...]:

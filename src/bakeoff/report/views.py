@@ -53,6 +53,7 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
     runs = load_runs(folder, spec)
     records = [run.record for run in runs]
     counter = _Counter()
+    control = tuple(_control(spec, summary, records, counter))
     tasks = tuple(
         _task_view(folder, task, index, runs, counter, images=images)
         for index, task in enumerate(summary.tasks)
@@ -65,7 +66,7 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
         facts=_facts(summary, records), missing=control_views.missing_runs(folder, spec),
         verdicts=tuple(task_views.verdict_view(task, index) for index, task in enumerate(summary.tasks)),
         tasks=tasks, failures=failures,
-        control_words=_control_words(summary), control=tuple(_control(spec, summary, records, counter)),
+        control_words=_control_words(summary), control=control,
         method=_method(runs), commands=_commands(spec, folder.read_lock() or {}),
         provenance=(_digests(records, counter.table()),) if records else (),
     )  # fmt: skip
@@ -146,11 +147,11 @@ def _control(
     prepared = [task.record for task in summary.tasks if task.record is not None]
     if prepared:
         yield control_views.data_table(prepared, counter.table())
-    yield control_views.recipe_table(spec, counter.table())
     departures = control_views.differences_table(records, counter.tables + 1)
     if departures is not None:
         counter.table()
         yield departures
+    yield control_views.recipe_table(spec, counter.table())
     if records:
         yield control_views.machine_table(records, counter.table())
 
