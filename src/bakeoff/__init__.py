@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
+    from bakeoff.api import StudyResult, estimate, open_study, pick, run, train, verify
     from bakeoff.errors import BakeoffError
     from bakeoff.study.trained import load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
+__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train", "verify"]
 
 _HOMES = {
     "BakeoffError": "errors",
@@ -28,6 +28,7 @@ _HOMES = {
     "pick": "api",
     "run": "api",
     "train": "api",
+    "verify": "api",
 }
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.digests import FILES, note_files
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.view import Cell, StudyView, Table
 from bakeoff.report.views import study_view
@@ -38,6 +39,8 @@ LARGEST_BYTES = 6_000_000  # that a repository should take in for a study; its p
 KEPT_BITS = 8  # of the fraction of a probability: three digits
 
 T = TypeVar("T")
+
+_LEFT_BEHIND = ("/weights.safetensors", "/probabilities.npz")
 
 _PUBLISHED = {
     "study.lock", "results.csv", "results.json", "report.html", "README.md", "charts", "tasks", "runs",
@@ -131,7 +134,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     lock = folder.read_lock() or {}
     if lock.get("command"):  # where it was trained says nothing to those who read it elsewhere
         lock = {**lock, "command": {k: v for k, v in lock["command"].items() if k != "out"}}
-    to.write_lock(without_paths(lock))
+    noted = lock.get(FILES, {})
+    # Of what does not travel the digests do: whoever has the weights can tell that they are these.
+    absent = {name: value for name, value in noted.items() if name.endswith(_LEFT_BEHIND)}
+    to.write_lock(without_paths({**lock, FILES: absent} if FILES in lock else lock))
     for task in spec.tasks:
         record = folder.read_task(task.name)
         if record is not None:
@@ -143,6 +149,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))
+        if folder.run(*name).record_path.relative_to(folder.path).as_posix() in noted:
+            note_files(to, to.run(*name).files())
+    if noted:
+        note_files(to, (file for task in spec.tasks for file in to.task_files(task.name)))
     write_report(to, images=False)
     charts = [path for path in draw_charts(to, to.path / "charts") if _keep_png(path)]
     text = markdown(study_view(to, images=False), [path.name for path in charts])

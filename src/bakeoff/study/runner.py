@@ -278,12 +278,19 @@ def _listening() -> Iterator[None]:
 def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:
     """Write what a task's images are, and the list of them unless it is there already."""
     old, record = folder.read_task(task.name), _task_record(task, data)
-    folder.write_task(record)
+    if old is None or _untimed(old) != _untimed(record):  # else its digest would change with every command
+        folder.write_task(record)
     same = old is not None and all(
         getattr(old, name) == getattr(record, name) for name in ("data_fingerprint", "split_digest")
     )
     if not (same and folder.manifest_path(task.name).exists()):
         folder.write_manifest(task.name, MANIFEST_COLUMNS, manifest_rows(data))
+
+
+def _untimed(record: TaskRecord) -> TaskRecord:
+    """Leave out how long the images took, which is another number each time."""
+    details = {key: value for key, value in record.details.items() if key not in ("seconds", "cached")}
+    return replace(record, prepare_seconds=0.0, details=details)
 
 
 def manifest_rows(data: TaskData) -> Iterator[tuple[str, str, str, str]]:
