@@ -12,6 +12,7 @@ import sys
 import typer
 
 from bakeoff.cli.bench import bench
+from bakeoff.cli.compare import compare
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
@@ -39,6 +40,7 @@ app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)
+app.command("compare")(compare)
 app.command("verify")(verify)
 
 

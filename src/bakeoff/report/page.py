@@ -1,4 +1,4 @@
-"""Draws a `StudyView` as one HTML file that needs nothing else: escapes and arranges, decides nothing."""
+"""Draws a view as one HTML file that needs nothing else: escapes and arranges, decides nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bakeoff.report.charts import PALETTE, page_config
+from bakeoff.report.compare_view import CompareView
 from bakeoff.report.vega import vega_script
 from bakeoff.report.view import StudyView
 
@@ -28,6 +29,21 @@ def render_page(view: StudyView) -> str:
             script=_own("page.js"),
             chart_config=page_config(),
             vega=Markup(vega_script()) if has_charts else "",
+        )
+    )
+
+
+def render_comparison_page(view: CompareView) -> str:
+    """Return the page of a comparison; equal views give equal bytes."""
+    return sealed(
+        _environment()
+        .get_template("compare.html")
+        .render(
+            view=view,
+            css=_own("page.css"),
+            script=_own("page.js"),
+            chart_config=page_config(),
+            vega=Markup(vega_script()) if view.has_charts else "",
         )
     )
 

@@ -110,6 +110,7 @@ def _task_view(
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
+        apart=pair_views.told_apart(task),
     )  # fmt: skip
 
 
