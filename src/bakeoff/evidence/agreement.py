@@ -129,7 +129,7 @@ def agreement(pair: Paired) -> Agreement:
     seeds, images = first_SN.shape
 
     def mean(hit_SN: np.ndarray) -> float:
-        return int(hit_SN.sum()) / seeds
+        return float(int(hit_SN.sum()) / seeds)
 
     kappas = [_kappa(*answers) for answers in zip(pair.first_SN, pair.second_SN, strict=True)]
     known = [kappa for kappa in kappas if kappa is not None]

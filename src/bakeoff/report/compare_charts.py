@@ -40,8 +40,9 @@ def difference_chart(spans: Sequence[Span], title: str) -> Spec:
         {"name": one.name, "difference": one.difference, "low": one.low, "high": one.high, "side": one.side}
         for one in spans
     ]
+    label = "datum.value == 0 ? '0' : format(datum.value * 100, '+~g')"
     x = {"field": "difference", "type": "quantitative", "title": title,
-         "axis": {"labelExpr": "datum.value == 0 ? '0' : format(datum.value * 100, '+~g')", "tickCount": 7}}  # fmt: skip
+         "axis": {"labelExpr": label, "tickCount": 7}}  # fmt: skip
     y = {"field": "name", "type": "nominal", "sort": [one.name for one in spans], "title": None,
          "axis": {"domain": False, "ticks": False}}  # fmt: skip
     color = {"field": "side", "type": "nominal", "legend": None,

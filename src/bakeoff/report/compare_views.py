@@ -170,7 +170,7 @@ def _side_by_side(pair: CandidatePair) -> Section:
         caption="Means over the finished runs, with 95 % intervals below them; the first minus the second, "
         "or the first as a multiple of the second.",
         columns=(words("What"), numbers(first.name), numbers(second.name), numbers("Difference")),
-        rows=tuple(rows), kind="wide",
+        rows=tuple(rows),
     )  # fmt: skip
     task = only(pair.task, (first.name, second.name))
     figure = figures.accuracy_figure(task, pair.runs, 0, 1)
