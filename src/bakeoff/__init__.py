@@ -13,21 +13,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
+    from bakeoff.api import StudyResult, compare, estimate, open_study, pick, run, train, verify
     from bakeoff.errors import BakeoffError
     from bakeoff.study.trained import load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
+__all__ = [
+    "BakeoffError", "StudyResult", "compare", "estimate", "load", "open_study", "pick", "run", "train",
+    "verify",
+]  # fmt: skip
 
 _HOMES = {
     "BakeoffError": "errors",
     "StudyResult": "api",
+    "compare": "api",
     "estimate": "api",
     "load": "study.trained",
     "open_study": "api",
     "pick": "api",
     "run": "api",
     "train": "api",
+    "verify": "api",
 }
 
 

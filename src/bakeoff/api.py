@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,10 @@ from bakeoff.spec.write import to_toml
 
 if TYPE_CHECKING:
     from bakeoff.data.survey import Survey
+    from bakeoff.evidence.candidate_pair import CandidatePair
+    from bakeoff.evidence.study_pair import StudyPair
+    from bakeoff.evidence.verification import Verification
+    from bakeoff.report.compare_view import CompareView
     from bakeoff.spec import TaskSpec
     from bakeoff.study import Estimate, StudyListener
     from bakeoff.study.single import Wish
@@ -144,6 +148,161 @@ def open_study(path: str | Path) -> StudyResult:
     folder = StudyFolder(Path(path))
     folder.spec()
     return StudyResult(folder)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two candidates or two studies beside each other: the evidence, and its page."""
+
+    evidence: CandidatePair | StudyPair
+    view: CompareView
+
+    def table(self, width: int = 120) -> str:
+        """Return verdicts, words and tables as text, for lines of so many characters."""
+        from rich.console import Console
+
+        from bakeoff.report.compare_terminal import render_comparison
+
+        console = Console(width=width, no_color=True, force_terminal=False)
+        with console.capture() as capture:
+            console.print(render_comparison(self.view))
+        return capture.get()
+
+    def markdown(self) -> str:
+        """Return the same as Markdown."""
+        from bakeoff.report.markdown import comparison_markdown
+
+        return comparison_markdown(self.view)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        from bakeoff.evidence.candidate_pair import CandidatePair
+        from bakeoff.report.compare_json import pair_as_dict, studies_as_dict
+
+        found = self.evidence
+        return pair_as_dict(found) if isinstance(found, CandidatePair) else studies_as_dict(found)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page, one file that needs nothing else, and return where it is."""
+        from bakeoff.records.atomic import write_text
+        from bakeoff.report.page import render_comparison_page
+
+        write_text(Path(path), render_comparison_page(self.view))
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.table())}</pre>"
+
+
+def compare(
+    study: str | Path, *others: str | Path, task: str | None = None, images: bool = True
+) -> Comparison:
+    """Compare two candidates of a study, or two studies, from their records alone.
+
+    Args:
+        study: A study's folder.
+        others: The names of two of its candidates, or one other study's folder.
+        task: Of two candidates: in which task, where several have both.
+        images: Whether kept test images go into the page.
+
+    Returns:
+        The evidence, and how it is shown.
+
+    Raises:
+        UnknownNameError: There is no such candidate or task; the nearest name is told.
+        ConfigError: Neither two candidates nor one other study was given.
+        StudyError: A folder holds no study, or there is nothing to compare.
+    """
+    from bakeoff.evidence.candidate_pair import pair_candidates
+    from bakeoff.evidence.study_pair import pair_studies
+    from bakeoff.report.compare_study_views import studies_view
+    from bakeoff.report.compare_views import candidates_view
+
+    first = StudyFolder(Path(study))
+    if len(others) == 2:
+        pair = pair_candidates(first, str(others[0]), str(others[1]), task)
+        return Comparison(pair, candidates_view(pair, first, images=images))
+    if len(others) != 1:
+        raise ConfigError(
+            f"compare: got {len(others)} things beside {study}, expected two candidates or another study"
+        )
+    if task is not None:
+        raise ConfigError("--task: belongs to two candidates of one study")
+    second = StudyFolder(Path(others[0]))
+    first.spec()
+    if second.read_lock() is None:
+        raise StudyError(
+            f"{second.path} holds no study: expected a file study.lock in it, or the names of two candidates"
+        )
+    studies = pair_studies(first, second)
+    return Comparison(studies, studies_view(studies, first, second))
+
+
+def verify(
+    path: str | Path,
+    *,
+    data: Where = None,
+    images: bool = True,
+    reevaluate: bool = False,
+    retrain: str | None = None,
+    base_dir: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    listener: StudyListener | None = None,
+) -> Verification:
+    """Prove that a study is what its lock and its records say.
+
+    Args:
+        path: The study's folder, or a published copy.
+        data: Where the images lie, as for `run`; else they are looked for as `run` would.
+        images: Whether every image is read and held against the manifest, where they are here.
+        reevaluate: Whether the weights predict the test images again.
+        retrain: A run to train again, ``task/candidate/seed``, in a temporary folder.
+        base_dir: Where relative paths of the study's file start; None is where that file lies.
+        device: On which weights are evaluated; ``auto`` is the study's own, if it is here.
+        threads: Likewise; None is the study's own number.
+        cache_dir: As for `run`.
+        workers: As for `run`.
+        progress: Told a stage, how much of it is done and of how much.
+        listener: Hears of a training.
+
+    Returns:
+        Every check with what it found, and the verdict. Nothing of the study is changed; readings of its
+        test images are noted beside the runs.
+
+    Raises:
+        StudyError: The folder holds no study.
+        ConfigError: There is no such run, device or path.
+    """
+    from bakeoff.data.source import silent
+    from bakeoff.evidence.verification import Verification
+    from bakeoff.evidence.verification.ended import read_contents
+    from bakeoff.report.reproduce import check_page
+    from bakeoff.study.reevaluate import check_weights
+    from bakeoff.study.retrain import check_retraining
+    from bakeoff.study.verify import find_run, locked_machine, places_of, verify_records
+
+    folder = StudyFolder(Path(path))
+    contents = read_contents(folder)
+    again = None if retrain is None else find_run(contents, retrain)
+    places = places_of(
+        contents, _locations(data, contents.spec), None if base_dir is None else _absolute(base_dir),
+        cache_dir=None if cache_dir is None else _absolute(cache_dir), workers=workers,
+        progress=progress or silent,
+    )  # fmt: skip
+    checks = [*verify_records(contents, places, images=images), check_page(folder)]
+    if reevaluate:
+        machine = locked_machine(contents, device, threads)
+        machine.apply()
+        checks.append(check_weights(contents, places, machine))
+    if again is not None:
+        checks.append(check_retraining(contents, again, places, listener))
+    return Verification(study=contents.spec.name, checks=tuple(checks))
 
 
 def run(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import bakeoff
 from bakeoff.records import StudyFolder
 from bakeoff.report.publish import LARGEST_BYTES
 from bakeoff.report.write import write_report
@@ -46,3 +47,13 @@ def test_a_published_study_is_small_and_holds_no_weights(study: Path) -> None:
     assert [
         f.name for f in files if f.suffix in (".safetensors", ".pt") or f.name == "probabilities.npz"
     ] == []
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_a_published_study_is_what_its_lock_says(study: Path) -> None:
+    found = bakeoff.verify(study, images=False)
+    assert [check.differing for check in found.checks if check.differing] == []
+    by_title = {check.title: check for check in found.checks}
+    for title in ("the records", "metrics against predictions", "the split", "the tables", "identities"):
+        assert by_title[title].outcome == "agrees"
+    assert "no probabilities.npz here" in by_title["predictions against probabilities"].unchecked[0]

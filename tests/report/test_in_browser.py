@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import bakeoff
+from bakeoff.records import StudyFolder
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NEEDED = "the page cannot be opened: expected chromium on PATH and playwright installed"
 
@@ -132,3 +135,20 @@ def test_a_candidate_is_lit_from_the_keyboard(browser: Any, page_of: dict[str, P
         assert len(set(after)) == 2
         visit.page.keyboard.press("Enter")
         assert button.get_attribute("aria-pressed") == "false"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_pages_of_comparison_open_offline_without_a_complaint_and_fit(
+    browser: Any, sound: StudyFolder, troubled: StudyFolder, tmp_path: Path, width: int, scheme: str
+) -> None:
+    pages = {
+        "pair": bakeoff.compare(sound.path, "model4", "model1", task="5 classes"),
+        "two": bakeoff.compare(sound.path, troubled.path),
+    }
+    for name, comparison in pages.items():
+        page = comparison.write(tmp_path / f"{name}.html")
+        with Visit(browser, page, width, scheme) as visit:
+            assert visit.complaints == []
+            assert visit.requests == [page.as_uri()]
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width

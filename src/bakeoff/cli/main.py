@@ -1,7 +1,7 @@
 """The `bakeoff` command: its verbs, and the one place that turns errors into exit codes.
 
-Exit codes: 0 done; 1 done, but a run failed; 2 wrong input, with one line on the error
-stream; 130 stopped by the user, with everything kept.
+Exit codes: 0 done; 1 done, but a run failed or a study is not what it says; 2 wrong input, with
+one line on the error stream; 130 stopped by the user, with everything kept.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import sys
 import typer
 
 from bakeoff.cli.bench import bench
+from bakeoff.cli.compare import compare
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
 from bakeoff.cli.train import train
+from bakeoff.cli.verify import verify
 from bakeoff.errors import BakeoffError
 
 # typer carries click inside itself, and older versions import it; what it exports leads to either.
@@ -38,6 +40,8 @@ app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)
+app.command("compare")(compare)
+app.command("verify")(verify)
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.errors import ConfigError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     study: Annotated[Path, typer.Argument(help="A study's folder, finished or not.")],
+    file: Annotated[Path | None, typer.Argument(help="Of --markdown: where it goes.  [stdout]")] = None,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Leave the test images out of the page.")
     ] = False,
@@ -25,6 +28,9 @@ def report(
         Path | None, typer.Option(help="Copy the study without weights to this folder, to be committed.")
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Only this: the results as Markdown, for a pull request.")
+    ] = False,
 ) -> None:
     """Write a study's page and tables again, from its records alone."""
     from rich.console import Console
@@ -33,6 +39,11 @@ def report(
     from bakeoff.report.terminal import render_study
     from bakeoff.report.write import write_charts, write_report
 
+    if markdown:
+        _write_markdown(StudyFolder(study), file, alone=charts is None and publish is None and not open_page)
+        return
+    if file is not None:
+        raise ConfigError(f"got '{file}' beside the study, expected it only with --markdown")
     console, folder = Console(), StudyFolder(study)
     path = write_report(folder, images=not no_images)
     for part in render_study(folder).renderables:
@@ -45,6 +56,21 @@ def report(
         _publish(console, folder, publish)
     if open_page:
         typer.launch(path.resolve().as_uri())
+
+
+def _write_markdown(folder: StudyFolder, file: Path | None, *, alone: bool) -> None:
+    """Print the results as Markdown, or write them to a file."""
+    from bakeoff.records.atomic import write_text
+    from bakeoff.report.markdown import study_markdown
+    from bakeoff.report.views import study_view
+
+    if not alone:
+        raise ConfigError("--markdown: got it with --charts, --publish or --open, expected it alone")
+    text = study_markdown(study_view(folder, images=False))
+    if file is None:
+        print(text, end="")
+    else:
+        write_text(file, text)
 
 
 def _publish(console: Console, folder: StudyFolder, target: Path) -> None:

@@ -53,7 +53,7 @@ def run(
     if budget is not None:
         raise ConfigError(f"--budget: belongs to the study {PICK}; in '{study}' the recipe says how long")
     arguments = {
-        "out": out, "data": _data(data or []), "tasks": task or (), "only": only or (), "seeds": seeds,
+        "out": out, "data": data_places(data or []), "tasks": task or (), "only": only or (), "seeds": seeds,
         "seed": seed, "device": device, "threads": threads, "workers": workers,
         "on_corrupt": on_corrupt, "download": download,
     }  # fmt: skip
@@ -62,7 +62,7 @@ def run(
 
 def _one_place(values: list[str]) -> str:
     """Read ``--data`` of the study for any images."""
-    found = _data(values)
+    found = data_places(values)
     if isinstance(found, dict) and len(found) == 1:
         found = next(iter(found.values()))
     if not isinstance(found, str):
@@ -70,7 +70,7 @@ def _one_place(values: list[str]) -> str:
     return found
 
 
-def _data(values: list[str]) -> str | dict[str, str] | None:
+def data_places(values: list[str]) -> str | dict[str, str] | None:
     """Read ``--data``: one bare path, or any number of NAME=PATH."""
     if not values:
         return None

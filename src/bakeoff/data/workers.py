@@ -86,16 +86,19 @@ def decode_rows(job: Job, start: int, keys: Sequence[str]) -> list[Seen]:
     return seen
 
 
+def content_digest(content: bytes | Image.Image) -> str:
+    """Hash a file's bytes, or the pixels of an image that never was a file; SHA-256, hexadecimal."""
+    if isinstance(content, Image.Image):
+        content = f"{content.mode}{content.size}".encode() + content.tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
 def _decode_one(job: Job, key: str, row_HWC: np.ndarray[Any, np.dtype[np.uint8]]) -> Seen:
     digest = ""
     try:
         content = job.reader.read(key)
-        if isinstance(content, Image.Image):
-            digest = hashlib.sha256(f"{content.mode}{content.size}".encode() + content.tobytes()).hexdigest()
-            image = content
-        else:
-            digest = hashlib.sha256(content).hexdigest()
-            image = open_image(content)
+        digest = content_digest(content)
+        image = content if isinstance(content, Image.Image) else open_image(content)
         row_HWC[:] = square(image, job.size, job.fit)
     except OSError as error:
         return Seen(digest, reason=f"unreadable ({error.strerror or error})")

@@ -2,7 +2,7 @@
 
 - `atomic`: whole files or none. `claim`: one process at a time in a study's folder.
 - `run`: what one run leaves (record, predictions, weights, checkpoint).
-- `study`: the folder of a study: its lock, its tasks, its runs.
+- `study`: the folder of a study: its lock, its tasks, its runs. `digests`: what the lock knows of files.
 
 Others fill these; nothing else writes into a study's folder. Numbers in, numbers
 out: weights and checkpoints pass through here as files that others produced.

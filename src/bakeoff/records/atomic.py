@@ -107,8 +107,13 @@ def write_json(target: Path, value: Any) -> None:
 
     Numbers that JSON cannot hold (NaN, infinities: a diverged run has them) become null.
     """
+    write_text(target, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return what `write_json` writes."""
     text = json.dumps(_storable(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(target, text + "\n")
+    return text + "\n"
 
 
 def read_json(path: Path, what: str, kind: type[T]) -> T | None:

@@ -6,6 +6,7 @@ runs/<task>/<candidate>/seed-0/
     probabilities.npz   per image: all classes (float32); not needed by the report
     weights.safetensors the trained weights
     test_readings.json  when the test images were read; written before they are
+    verifications.json  when `bakeoff verify` has read them since; no part of the run
     traceback.txt       of a failed run: the whole error
     checkpoint.pt       only while the run is unfinished, or has failed
     tensorboard/        events for TensorBoard
@@ -26,6 +27,8 @@ from pydantic import TypeAdapter, WrapValidator
 
 from bakeoff.errors import StudyError
 from bakeoff.records.atomic import read_arrays, read_checked, read_json, write_arrays, write_json
+
+VERIFICATION = "verification"  # the purpose of a reading that proves a run and decides nothing
 
 SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
 
@@ -142,6 +145,14 @@ class RunFolder:
     tensorboard_path = property(lambda self: self.path / "tensorboard")
     test_readings_path = property(lambda self: self.path / "test_readings.json")
     traceback_path = property(lambda self: self.path / "traceback.txt")
+    verifications_path = property(lambda self: self.path / "verifications.json")
+
+    def files(self) -> list[Path]:
+        """List what an ended run leaves and nobody may change; some of it may not be there."""
+        return [
+            self.record_path, self.predictions_path, self.probabilities_path, self.weights_path,
+            self.test_readings_path,
+        ]  # fmt: skip
 
     def read(self) -> RunRecord | None:
         """Read the record back; fields that a newer version added are passed over.
@@ -211,8 +222,18 @@ class RunFolder:
         return read_json(self.test_readings_path, "a list of readings of the test images", list) or []
 
     def note_test_reading(self, reading: dict[str, str]) -> None:
-        """Note that the test images are about to be read: when, why, how many."""
-        write_json(self.test_readings_path, [*self.test_readings(), reading])
+        """Note that the test images are about to be read: when, why, how many.
+
+        A reading that verifies an ended run is noted beside, so that the run stays as it was.
+        """
+        if reading.get("purpose") == VERIFICATION:
+            write_json(self.verifications_path, [*self.verifications(), reading])
+        else:
+            write_json(self.test_readings_path, [*self.test_readings(), reading])
+
+    def verifications(self) -> list[dict[str, str]]:
+        """Return every reading of the test images that was made to verify this run."""
+        return read_json(self.verifications_path, "a list of readings of the test images", list) or []
 
     def clear_unfinished(self, *, checkpoint: bool = True) -> None:
         """Remove what only an unfinished run needs, and what a killed process was writing.

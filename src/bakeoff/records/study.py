@@ -1,6 +1,6 @@
 """The folder of a study: its lock, its tasks and its runs.
 
-study.lock            spec, command, digests, versions and hardware (JSON)
+study.lock            spec, command, versions and hardware, digests of images, splits and files (JSON)
 results.csv           a row per run
 results.json          the same with every metric
 report.html           the page
@@ -36,6 +36,7 @@ from bakeoff.records.atomic import (
     write_text,
     writing,
 )
+from bakeoff.records.digests import DIGEST, FILES, lock_digest
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -64,7 +65,7 @@ STUDY_FILE = "study.toml"  # that `bakeoff train` leaves for its user
 
 MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
 
-_TABLES = {"study", "command", "tasks", "resolved", "environment"}  # of a lock
+_TABLES = {"study", "command", "tasks", "resolved", "environment", FILES}  # of a lock
 
 
 @cache
@@ -113,8 +114,8 @@ class StudyFolder:
         return values
 
     def write_lock(self, values: dict[str, Any]) -> None:
-        """Write the lock, whole or not at all."""
-        write_json(self.lock_path, values)
+        """Write the lock, whole or not at all, with a digest of what it says."""
+        write_json(self.lock_path, {**values, DIGEST: lock_digest(values)})
 
     def spec(self) -> StudySpec:
         """Read back the study that this folder holds.
@@ -160,6 +161,11 @@ class StudyFolder:
     def manifest_path(self, task: str) -> Path:
         """Return where the list of a task's images lies."""
         return self._task_path(task) / "manifest.csv.gz"
+
+    def task_files(self, task: str) -> list[Path]:
+        """List what a task leaves beside its runs; some of it may not be there."""
+        folder = self._task_path(task)
+        return [folder / "task.json", self.manifest_path(task), folder / "examples.npz"]
 
     def write_manifest(self, task: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write the list of a task's images; equal lists give equal bytes."""

@@ -42,6 +42,17 @@ def pairs_tables(task: TaskSummary, table_number: int) -> tuple[str, Table | Non
     return _pairs_words(task, ordered), first, rest
 
 
+def told_apart(task: TaskSummary) -> tuple[str, ...]:
+    """Say of each pair that can be told apart who is better, and by how much; the best ranked first."""
+    return tuple(
+        f"{pair.first if pair.difference > 0 else pair.second} is better than "
+        f"{pair.second if pair.difference > 0 else pair.first}: "
+        f"{typeset(points(abs(pair.difference)))}, {p_text(pair.p_holm)}"
+        for pair in _ordered_pairs(task)
+        if pair.told_apart
+    )
+
+
 def _ordered_pairs(task: TaskSummary) -> Iterator[Comparison]:
     """Yield the comparisons, the better ranked candidate first, in the order of the ranking."""
     for group in task.groups:

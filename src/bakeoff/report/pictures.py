@@ -73,6 +73,11 @@ def _thumbs(examples: Sequence[Example], copies: Images, names: Sequence[str]) -
     )
 
 
+def thumb(image_HWC: np.ndarray, words: str) -> Thumb:
+    """Put a kept image into the page, with the words of who cannot see it."""
+    return Thumb(uri=_png(image_HWC), size=64, words=words)
+
+
 def _example_words(example: Example, names: Sequence[str]) -> str:
     name = names[example.label] if example.label < len(names) else f"class {example.label}"
     return f"{name}: right in {example.right} of {plural(example.runs, 'run')}"

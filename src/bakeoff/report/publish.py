@@ -27,8 +27,10 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.digests import FILES, note_files
 from bakeoff.records.study import MANIFEST_COLUMNS
-from bakeoff.report.view import Cell, StudyView, Table
+from bakeoff.report.markdown import command_lines, heading, plain_text, table_lines
+from bakeoff.report.view import StudyView
 from bakeoff.report.views import study_view
 from bakeoff.report.write import draw_charts, write_report
 from bakeoff.spec import StudySpec
@@ -38,6 +40,8 @@ LARGEST_BYTES = 6_000_000  # that a repository should take in for a study; its p
 KEPT_BITS = 8  # of the fraction of a probability: three digits
 
 T = TypeVar("T")
+
+_LEFT_BEHIND = ("/weights.safetensors", "/probabilities.npz")
 
 _PUBLISHED = {
     "study.lock", "results.csv", "results.json", "report.html", "README.md", "charts", "tasks", "runs",
@@ -131,7 +135,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     lock = folder.read_lock() or {}
     if lock.get("command"):  # where it was trained says nothing to those who read it elsewhere
         lock = {**lock, "command": {k: v for k, v in lock["command"].items() if k != "out"}}
-    to.write_lock(without_paths(lock))
+    noted = lock.get(FILES, {})
+    # Of what does not travel the digests do: whoever has the weights can tell that they are these.
+    absent = {name: value for name, value in noted.items() if name.endswith(_LEFT_BEHIND)}
+    to.write_lock(without_paths({**lock, FILES: absent} if FILES in lock else lock))
     for task in spec.tasks:
         record = folder.read_task(task.name)
         if record is not None:
@@ -143,6 +150,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))
+        if folder.run(*name).record_path.relative_to(folder.path).as_posix() in noted:
+            note_files(to, to.run(*name).files())
+    if noted:
+        note_files(to, (file for task in spec.tasks for file in to.task_files(task.name)))
     write_report(to, images=False)
     charts = [path for path in draw_charts(to, to.path / "charts") if _keep_png(path)]
     text = markdown(study_view(to, images=False), [path.name for path in charts])
@@ -198,41 +209,17 @@ def markdown(view: StudyView, charts: list[str]) -> str:
     Returns:
         The text of a README.
     """
-    lines = [f"# {_plain_text(view.title)}", ""]
-    if view.description:
-        lines += [_plain_text(view.description), ""]
-    if view.missing:
-        lines += ["**Not finished.** Missing: " + _plain_text("; ".join(view.missing)) + ".", ""]
+    lines = heading(view)
     pictures = iter(charts)
     for verdict, task in zip(view.verdicts, view.tasks, strict=True):
-        lines += [f"## {_plain_text(task.name)}", "", f"**{_plain_text(verdict.said)}**", ""]
-        lines += [_plain_text(words) + "\n" for words in (verdict.why, task.words) if words]
-        lines += [*_markdown_table(task.results), "", _plain_text(task.results.caption), ""]
+        lines += [f"## {plain_text(task.name)}", "", f"**{plain_text(verdict.said)}**", ""]
+        lines += [plain_text(words) + "\n" for words in (verdict.why, task.words) if words]
+        lines += [*table_lines(task.results), "", plain_text(task.results.caption), ""]
         for panel in (panel for figure in task.figures for panel in figure.panels):
-            title = _plain_text(f"{panel.title}, {task.name}")
+            title = plain_text(f"{panel.title}, {task.name}")
             lines += [f"![{title}](charts/{next(pictures)})", ""]
-        lines += [f"- {_plain_text(words)}" for words in task.notes] + [""] * bool(task.notes)
+        lines += [f"- {plain_text(words)}" for words in task.notes] + [""] * bool(task.notes)
     lines += ["## Do it again", ""]
-    for command in view.commands:
-        lines += [command.purpose, "", "```sh", command.text, "```", ""]
+    lines += command_lines(view.commands)
     lines += ["The page, with comparisons, curves and networks, is `report.html`; it opens offline.", ""]
     return "\n".join(lines)
-
-
-def _markdown_table(table: Table) -> list[str]:
-    heads = [_plain_text(", ".join(filter(None, (column.group, column.label)))) for column in table.columns]
-    ruler = ["---:" if column.numeric else "---" for column in table.columns]
-    rows = [[_markdown_cell(cell, lead=row.lead) for cell in row.cells] for row in table.rows]
-    return [f"| {' | '.join(cells)} |" for cells in (heads, ruler, *rows)]
-
-
-def _markdown_cell(cell: Cell, *, lead: bool) -> str:
-    text = _plain_text(cell.text)
-    main = f"**{text}**" if lead and text else text
-    return f"{main}<br>{_plain_text(cell.sub)}" if cell.sub else main
-
-
-def _plain_text(text: str) -> str:
-    """Escape what Markdown and the HTML in it would take for markup."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", " ".join(escaped.split()))

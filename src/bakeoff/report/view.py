@@ -176,6 +176,7 @@ class TaskView:
     confusions_words: str
     confusions: tuple[Confusion, ...]
     networks: tuple[Network, ...]
+    apart: tuple[str, ...] = ()  # a sentence for each pair that is told apart
 
 
 @dataclass(frozen=True, kw_only=True)

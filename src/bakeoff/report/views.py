@@ -111,6 +111,7 @@ def _task_view(
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
+        apart=pair_views.told_apart(task),
     )  # fmt: skip
 
 
@@ -198,6 +199,7 @@ def _commands(spec: StudySpec, lock: Mapping[str, Any]) -> tuple[Command, ...]:
         "Train it again, or continue it; runs that have ended are not repeated:": again,
         "One seed only:": f"bakeoff run {study} --seed {spec.seeds[0]} --out {one_seed}",
         "This page and its tables again, from the records alone:": f"bakeoff report {folder}",
+        "Is it what its lock says? Its records, tables and images, recomputed:": f"bakeoff verify {folder}",
         "Every step of every run, while it trains or afterwards:": f"tensorboard --logdir {folder}/runs",
     }
     return tuple(Command(purpose=purpose, text=text) for purpose, text in found.items())

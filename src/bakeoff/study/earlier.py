@@ -88,6 +88,26 @@ def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier
     return Earlier(folder, record, task, tuple(known.class_names), architecture, mean, std, seen)
 
 
+def network_of(study: StudyFolder, spec: StudySpec, record: RunRecord, *, classes: int) -> Architecture:
+    """Say what an ended run's network is, by its study; its weights need not be there.
+
+    Args:
+        study: The run's study.
+        spec: What it says.
+        record: The run's.
+        classes: Of its task.
+
+    Returns:
+        The network; one from a user's file too.
+
+    Raises:
+        ConfigError: A run that it stands on is not there.
+    """
+    task = next(task for task in spec.tasks if task.name == record.task)
+    asked = _Asked(study, spec, task, record.seed, classes, own_files=True)
+    return _architecture(asked, record.candidate, _third(asked, record.candidate))
+
+
 def _preprocessing(folder: RunFolder) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Read mean and deviation of each channel from a run's weights, of which they are a part."""
     path = folder.weights_path

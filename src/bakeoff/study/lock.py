@@ -1,7 +1,7 @@
 """What a study's folder has promised to hold constant, and the refusal of everything else.
 
-The lock stores the study, the digests of its images, the machine that was resolved and
-the versions. A later command may add tasks, candidates and seeds, change words (titles,
+The lock stores the study, the digests of its images and files, the machine that was resolved
+and the versions. A later command may add tasks, candidates and seeds, change words (titles,
 notes, published figures), and change a task or a candidate of which no run has ended;
 anything else belongs to another folder.
 """
@@ -15,6 +15,7 @@ from typing import Any, cast
 from bakeoff.data.prepare import TaskData
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.records import SCHEMA, StudyFolder
+from bakeoff.records.digests import FILES, LATE
 from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec
 from bakeoff.study.plan import Resolved, resolve
@@ -156,6 +157,7 @@ def write_lock(
             },
         },
         "environment": old.get("environment") or describe_environment(resolved.machine),
+        **{key: old[key] for key in (FILES, LATE) if key in old},
     })  # fmt: skip
 
 

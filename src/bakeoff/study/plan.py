@@ -152,9 +152,11 @@ def plan_task(
                 recipe=recipe,
                 precision=precision,
                 precision_reason=reason,
-                control_digest=_control(task, recipe, precision, data, terms),
+                control_digest=control_of(
+                    task, recipe, precision, data=data.fingerprint, split=data.split_digest, terms=terms
+                ),
                 differences={
-                    **_differences(spec.recipe_of(task), recipe),
+                    **recipe_differences(spec.recipe_of(task), recipe),
                     **terms,
                 },
                 data=data,
@@ -233,18 +235,55 @@ _MOVES = (*_RATES, "probe", "views", "head_start", "source_norms")  # how weight
 
 def _identity(job: Job) -> str:
     """Digest everything that decides the weights; names, titles and published figures do not."""
+    return identity_of(
+        job.task, job.candidate, job.recipe, data=job.data.fingerprint, split=job.data.split_digest,
+        model=job.model_digest, input_size=job.input_size, precision=job.precision, seed=job.seed,
+        source=job.architecture.identity if isinstance(job.architecture, OnSource) else None,
+    )  # fmt: skip
+
+
+def identity_of(
+    task: TaskSpec,
+    candidate: CandidateSpec,
+    recipe: Recipe,
+    *,
+    data: str,
+    split: str,
+    model: str,
+    input_size: int,
+    precision: str,
+    seed: int,
+    source: str | None,
+) -> str:
+    """Digest what decides a run's weights.
+
+    Args:
+        task: The run's.
+        candidate: The run's.
+        recipe: Of the candidate on the task.
+        data: Fingerprint of the task's images.
+        split: Digest of their parts.
+        model: Digest of what defines the network.
+        input_size: Pixels that it takes.
+        precision: Of the training.
+        seed: The run's.
+        source: Identity of the run that its first weights come from; None for fresh or published ones.
+
+    Returns:
+        The identity, by which the run is found again.
+    """
     return digest({
         "schema": SCHEMA,
-        "data": job.data.fingerprint,
-        "split": job.data.split_digest,
-        "model": job.model_digest,
-        "input_size": job.input_size,
-        **({"resizing": RESIZING} if job.input_size != job.task.image_size else {}),
-        "recipe": settings(job.recipe),
-        "precision": job.precision,
-        "seed": job.seed,
-        **({"source": job.architecture.identity} if isinstance(job.architecture, OnSource) else {}),
-        **{key: getattr(job.candidate, key) for key in _MOVES if job.candidate.is_set(key)},
+        "data": data,
+        "split": split,
+        "model": model,
+        "input_size": input_size,
+        **({"resizing": RESIZING} if input_size != task.image_size else {}),
+        "recipe": settings(recipe),
+        "precision": precision,
+        "seed": seed,
+        **({"source": source} if source is not None else {}),
+        **{key: getattr(candidate, key) for key in _MOVES if candidate.is_set(key)},
     })  # fmt: skip
 
 
@@ -393,15 +432,29 @@ def _check_source_size(job: Job) -> None:
         )
 
 
-def _control(task: TaskSpec, recipe: Recipe, precision: str, data: TaskData, terms: Mapping[str, Any]) -> str:
-    """Digest what a task holds equal; candidates are ranked among equal digests."""
-    images = {"data": data.fingerprint, "split": data.split_digest, "image_size": task.image_size, **terms}
+def control_of(
+    task: TaskSpec, recipe: Recipe, precision: str, *, data: str, split: str, terms: Mapping[str, Any]
+) -> str:
+    """Digest what a task holds equal; candidates are ranked among equal digests.
+
+    Args:
+        task: Which task.
+        recipe: Of a candidate on it.
+        precision: Of the training.
+        data: Fingerprint of the task's images.
+        split: Digest of their parts.
+        terms: What the candidate does beside its recipe that the task does not hold equal.
+
+    Returns:
+        The digest.
+    """
+    images = {"data": data, "split": split, "image_size": task.image_size, **terms}
     if task.control == "budget":
         return digest({**images, "seconds": recipe.length.amount})
     return digest({**images, "recipe": settings(recipe), "precision": precision})
 
 
-def _differences(common: Recipe, own: Recipe) -> dict[str, list[Any]]:
+def recipe_differences(common: Recipe, own: Recipe) -> dict[str, list[Any]]:
     """Name the keys in which a candidate's recipe is not its task's, with both values."""
     left, right = (_flat(recipe.model_dump(mode="json")) for recipe in (common, own))
     return {

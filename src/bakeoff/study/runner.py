@@ -16,6 +16,7 @@ from bakeoff.data.prepare import TaskData, prepare
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
+from bakeoff.records.digests import forget_run, note_files, note_run, note_unknown_run
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.examples import keep_examples
@@ -99,6 +100,7 @@ def run_study(
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
             _write_task(folder, task, data[task.name])
+            note_files(folder, folder.task_files(task.name))
         planned = plan_study(
             spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
             cache_dir=options.cache_dir,
@@ -204,17 +206,21 @@ def _run_all(
     for position, run in enumerate(planned):
         record = run.record
         if record is None:
+            forget_run(folder, _folder_of(folder, run.job))
             record = _train(run.job, _folder_of(folder, run.job), listener, checkpoint_seconds)
+            note_run(folder, _folder_of(folder, run.job))
             write_results(folder, spec)
             listener.on_run_end(run.job, record)
         else:  # killed behind its record, it left its checkpoint
             _folder_of(folder, run.job).clear_unfinished()
+            note_unknown_run(folder, _folder_of(folder, run.job))
         yield record
         last_of_task = (
             position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
         )
         if last_of_task:
             keep_examples(folder, run.job.task.name, run.job.data)
+            note_files(folder, folder.task_files(run.job.task.name))
     write_results(folder, spec)
 
 
@@ -272,12 +278,19 @@ def _listening() -> Iterator[None]:
 def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:
     """Write what a task's images are, and the list of them unless it is there already."""
     old, record = folder.read_task(task.name), _task_record(task, data)
-    folder.write_task(record)
+    if old is None or _untimed(old) != _untimed(record):  # else its digest would change with every command
+        folder.write_task(record)
     same = old is not None and all(
         getattr(old, name) == getattr(record, name) for name in ("data_fingerprint", "split_digest")
     )
     if not (same and folder.manifest_path(task.name).exists()):
         folder.write_manifest(task.name, MANIFEST_COLUMNS, manifest_rows(data))
+
+
+def _untimed(record: TaskRecord) -> TaskRecord:
+    """Leave out how long the images took, which is another number each time."""
+    details = {key: value for key, value in record.details.items() if key not in ("seconds", "cached")}
+    return replace(record, prepare_seconds=0.0, details=details)
 
 
 def manifest_rows(data: TaskData) -> Iterator[tuple[str, str, str, str]]:

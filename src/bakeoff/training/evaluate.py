@@ -95,7 +95,7 @@ def read_test(
         store: The task's images.
         index: The test images among them.
         folder: The run's; receives the note.
-        purpose: Why they are read.
+        purpose: Why they are read; a `records.run.VERIFICATION` is noted beside the run's own readings.
         beat: As for `predict`.
         views: As for `predict`.
 
