@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bakeoff.evidence.disagreement import shown_images
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import Predictions, StudyFolder
 
@@ -123,9 +124,13 @@ def choose_examples(folder: StudyFolder, task: str, k: int = 6) -> ExampleChoice
 
 
 def examples_for_task(folder: StudyFolder, task: str, k: int = 6) -> np.ndarray:
-    """Return the indices (int64, ascending) of the test images that `choose_examples` chooses."""
+    """Return the indices (int64, ascending) of the test images that a report shows.
+
+    They are those that `choose_examples` chooses, and those on which candidates are shown side by side.
+    """
     choice = choose_examples(folder, task, k)
-    return np.array([] if choice is None else choice.indices, dtype=np.int64)
+    shown = {image.index for image in shown_images(folder, task)}
+    return np.array(sorted(shown.union([] if choice is None else choice.indices)), dtype=np.int64)
 
 
 class _Tally:

@@ -18,6 +18,7 @@ from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
+from bakeoff.study.attribution import keep_attributions
 from bakeoff.study.examples import keep_examples
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
@@ -215,6 +216,7 @@ def _run_all(
         )
         if last_of_task:
             keep_examples(folder, run.job.task.name, run.job.data)
+            keep_attributions(folder, [one.job for one in planned if one.job.task.name == run.job.task.name])
     write_results(folder, spec)
 
 
