@@ -1,4 +1,4 @@
-"""Where each candidate looked is kept when a task's runs have ended, once, and nobody's fault ends the study."""
+"""Where each candidate looked is kept when a task's runs have ended, once; nobody's fault ends the study."""
 
 import numpy as np
 import pytest
@@ -49,12 +49,13 @@ def test_an_ended_study_has_kept_where_its_candidates_looked(ended, folder, digi
 @pytest.fixture
 def asked(monkeypatch):
     """Whom the study asks where it looked."""
-    names = []
-    explain = attribution._explain
-    monkeypatch.setattr(
-        attribution, "_explain",
-        lambda folder, run, images, jobs: names.append(run.record.candidate) or explain(folder, run, images, jobs),
-    )  # fmt: skip
+    names, explain = [], attribution._explain
+
+    def heard(folder, run, images, jobs):
+        names.append(run.record.candidate)
+        return explain(folder, run, images, jobs)
+
+    monkeypatch.setattr(attribution, "_explain", heard)
     return names
 
 
