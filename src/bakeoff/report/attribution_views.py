@@ -17,7 +17,7 @@ Images = Mapping[int, np.ndarray]  # rows x columns x 3, uint8, by index
 _WHAT_IT_SAYS = (
     "Each picture shows, for one candidate, which parts of a test image raise its score for the class that "
     "it answered: bright parts most, dark parts not at all. That is where the answer comes from, and not "
-    "whether it is right, nor why such a part matters."
+    "whether it is right, nor why such a part matters. The most accurate candidate stands first."
 )
 _WHAT_IT_DOES_NOT = (
     "Each picture has its own scale, so that brightness cannot be compared between pictures; and a network "
