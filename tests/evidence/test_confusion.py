@@ -74,10 +74,21 @@ def test_examples_show_what_their_words_say(tmp_path: Path) -> None:
         ]
         assert repeats == sorted(repeats, reverse=True)  # mistakes that both seeds make come first
         assert sum(repeats) <= pair.count
+        for example in shown:
+            sure = [
+                float(run.probability_NT[run.index_N.tolist().index(example.index), 0])
+                for run in (tests["model4", seed] for seed in (0, 1))
+                if predicted(run, example.index) == mistake
+            ]
+            assert example.surest == max(sure)
     for example in (*choice.easiest, *choice.hardest):
         outcomes = [predicted(run, example.index) for run in tests.values()]
         assert (example.right, example.runs) == (sum(t == p for t, p in outcomes), 5)
         assert example.label == outcomes[0][0]
+        wrong = [p for t, p in outcomes if t != p]
+        most = max((wrong.count(p) for p in wrong), default=0)
+        commonest = min((p for p in wrong if wrong.count(p) == most), default=None)
+        assert (example.mistaken_for, example.surest) == (commonest, None)
     assert {example.right for example in choice.easiest} == {5}
     assert {example.right for example in choice.hardest} == {0}
     assert len({example.label for example in choice.easiest}) == 4  # one of a class before a second

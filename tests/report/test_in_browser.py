@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from heat_maps import with_heat
+from studies import make_study
 
 import bakeoff
 from bakeoff.records import StudyFolder
+from bakeoff.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NEEDED = "the page cannot be opened: expected chromium on PATH and playwright installed"
@@ -152,3 +155,25 @@ def test_the_pages_of_comparison_open_offline_without_a_complaint_and_fit(
             assert visit.complaints == []
             assert visit.requests == [page.as_uri()]
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_heat_maps_scroll_in_their_own_box_and_their_images_stay(browser: Any, tmp_path: Path) -> None:
+    folder = make_study(tmp_path, seeds=[0])
+    with_heat(folder, "5 classes")
+    path = write_report(folder)
+    with Visit(browser, path, 390, "dark") as visit:
+        assert visit.complaints == []
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+        box, image = visit.page.locator(".scroll.heat"), visit.page.locator(".heat tbody th img").first
+        assert box.evaluate("e => e.scrollWidth > e.clientWidth")
+        last = visit.page.locator(".heat tbody td img").nth(2)
+        before = (image.bounding_box()["x"], last.bounding_box()["x"])
+        box.evaluate("e => { e.scrollLeft = 60 }")
+        after = (image.bounding_box()["x"], last.bounding_box()["x"])
+        assert after[0] == before[0]
+        assert after[1] < before[1] - 10
+        sizes = visit.page.locator(".heat img").evaluate_all(
+            "all => all.map(e => [e.naturalWidth, e.naturalHeight])"
+        )
+        assert len(sizes) == 12 * 4
+        assert all(size == [64, 64] for size in sizes)  # the browser could read every one

@@ -262,6 +262,10 @@ def test_the_published_epochs_are_drawn_over_our_curves(view: StudyView) -> None
 
 def test_kept_images_are_shown_and_can_be_left_out(sound: StudyFolder, view: StudyView) -> None:
     assert all(card.thumbs for card in view.tasks[0].confusions)
+    *pairs, easiest, hardest = view.tasks[0].confusions
+    assert all(re.fullmatch(r"(> )?\d+\s% sure", t.caption) for card in pairs for t in card.thumbs)
+    assert all(t.words.startswith(f"{t.caption}: right in 9 of 9") for t in easiest.thumbs)
+    assert all(", called " in thumb.caption for thumb in hardest.thumbs)
     bare = study_view(sound, images=False)
     assert not any(card.thumbs for task in bare.tasks for card in task.confusions)
     assert [card.title for card in bare.tasks[0].confusions] == [

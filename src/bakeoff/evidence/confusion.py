@@ -6,10 +6,11 @@ Shape letters: K classes, N images, R runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bakeoff.evidence.disagreement import shown_images
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import Predictions, StudyFolder
 
@@ -36,6 +37,8 @@ class Example:
     label: int
     right: int
     runs: int
+    mistaken_for: int | None = None  # the class that most runs took it for wrongly; None if none did
+    surest: float | None = None  # of a confused pair: the highest probability of that mistake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +126,13 @@ def choose_examples(folder: StudyFolder, task: str, k: int = 6) -> ExampleChoice
 
 
 def examples_for_task(folder: StudyFolder, task: str, k: int = 6) -> np.ndarray:
-    """Return the indices (int64, ascending) of the test images that `choose_examples` chooses."""
+    """Return the indices (int64, ascending) of the test images that a report shows.
+
+    They are those that `choose_examples` chooses, and those on which candidates are shown side by side.
+    """
     choice = choose_examples(folder, task, k)
-    return np.array([] if choice is None else choice.indices, dtype=np.int64)
+    shown = {image.index for image in shown_images(folder, task)}
+    return np.array(sorted(shown.union([] if choice is None else choice.indices)), dtype=np.int64)
 
 
 class _Tally:
@@ -138,6 +145,7 @@ class _Tally:
         self.runs = len(same)
         self.right_N: np.ndarray = np.stack([run.correct_N for run in same]).sum(axis=0, dtype=np.int64)
         self.loss_N: np.ndarray = np.stack([run.loss_N for run in same]).mean(axis=0, dtype=np.float64)
+        self.answer_RN: np.ndarray = np.stack([run.top_NT[:, 0] for run in same])
         self._row_of = {int(index): row for row, index in enumerate(self.index_N)}
 
     def easiest(self, k: int) -> tuple[Example, ...]:
@@ -149,13 +157,17 @@ class _Tally:
     def confused(self, pair: ConfusedPair, runs: Sequence[Predictions]) -> tuple[Example, ...]:
         """Return the images with which most seeds made this mistake, the surest mistakes first."""
         found: dict[int, list[float]] = {}
+        surest: dict[int, float] = {}
         for run in runs:
             mistaken_N = (run.label_N == pair.truth) & (run.top_NT[:, 0] == pair.predicted)
             for row in np.flatnonzero(mistaken_N):
-                found.setdefault(int(run.index_N[row]), []).append(float(run.loss_N[row]))
+                index, probability = int(run.index_N[row]), float(run.probability_NT[row, 0])
+                found.setdefault(index, []).append(float(run.loss_N[row]))
+                surest[index] = max(surest.get(index, 0.0), probability)
         order = sorted(found, key=lambda index: (-len(found[index]), -max(found[index]), index))
         rows = [self._row_of[index] for index in order if index in self._row_of]
-        return tuple(self._example(row) for row in rows[:IMAGES_A_PAIR])
+        examples = [self._example(row) for row in rows[:IMAGES_A_PAIR]]
+        return tuple(replace(example, surest=surest[example.index]) for example in examples)
 
     def _one_a_class(self, order_N: np.ndarray, k: int) -> tuple[Example, ...]:
         """Take images in order, one of each class first, so that a row shows more than one easy class."""
@@ -169,9 +181,12 @@ class _Tally:
         return tuple(self._example(row) for row in (first + later)[:k])
 
     def _example(self, row: int) -> Example:
+        label = int(self.label_N[row])
+        counts_K = np.bincount(self.answer_RN[:, row])
+        counts_K[label : label + 1] = 0
         return Example(
-            index=int(self.index_N[row]), label=int(self.label_N[row]), right=int(self.right_N[row]),
-            runs=self.runs,
+            index=int(self.index_N[row]), label=label, right=int(self.right_N[row]), runs=self.runs,
+            mistaken_for=int(counts_K.argmax()) if counts_K.any() else None,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ study.toml            only from `bakeoff train`: the study as a file
 tasks/<task>/task.json      classes, counts, the names of the test images
 tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows
+tasks/<task>/attributions.npz   where in some of them each candidate saw what it answered
 runs/<task>/<candidate>/seed-<k>/
 """
 
@@ -36,6 +37,7 @@ from bakeoff.records.atomic import (
     write_text,
     writing,
 )
+from bakeoff.records.attribution import Attributions, read_attributions, write_attributions
 from bakeoff.records.digests import DIGEST, FILES, lock_digest
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
@@ -165,7 +167,8 @@ class StudyFolder:
     def task_files(self, task: str) -> list[Path]:
         """List what a task leaves beside its runs; some of it may not be there."""
         folder = self._task_path(task)
-        return [folder / "task.json", self.manifest_path(task), folder / "examples.npz"]
+        pictures = (folder / "examples.npz", folder / "attributions.npz")
+        return [folder / "task.json", self.manifest_path(task), *pictures]
 
     def write_manifest(self, task: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write the list of a task's images; equal lists give equal bytes."""
@@ -221,6 +224,24 @@ class StudyFolder:
             return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
         except (KeyError, ValueError) as error:
             raise StudyError(f"{path} does not hold images: {error}") from None
+
+    def write_attributions(self, task: str, kept: Attributions) -> None:
+        """Keep heat maps of a task's candidates on some of its test images."""
+        write_attributions(self._task_path(task) / "attributions.npz", kept)
+
+    def read_attributions(self, task: str) -> Attributions | None:
+        """Read heat maps back.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            What is kept, or None when nothing is.
+
+        Raises:
+            StudyError: The file is there but does not hold heat maps.
+        """
+        return read_attributions(self._task_path(task) / "attributions.npz")
 
     def records(self, spec: StudySpec | None = None) -> Iterator[RunRecord]:
         """Yield the records of the study's runs that have ended, in the study's order."""

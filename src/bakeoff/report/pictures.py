@@ -11,8 +11,9 @@ import numpy as np
 from bakeoff.evidence.confusion import Example, ExampleChoice, choose_examples
 from bakeoff.evidence.words import percent
 from bakeoff.records import StudyFolder
+from bakeoff.report.heat import TINY
 from bakeoff.report.view import Confusion, Thumb
-from bakeoff.report.words import plural
+from bakeoff.report.words import plural, whole_percent
 
 Images = Mapping[int, np.ndarray]  # rows x columns x 3, uint8, by index
 
@@ -67,7 +68,12 @@ def _extremes(choice: ExampleChoice, copies: Images, names: Sequence[str]) -> li
 
 def _thumbs(examples: Sequence[Example], copies: Images, names: Sequence[str]) -> tuple[Thumb, ...]:
     return tuple(
-        Thumb(uri=_png(copies[example.index]), size=64, words=_example_words(example, names))
+        Thumb(
+            uri=_png(copies[example.index]),
+            size=64,
+            words=_example_words(example, names),
+            caption=_caption(example, names),
+        )
         for example in examples
         if example.index in copies
     )
@@ -79,8 +85,24 @@ def thumb(image_HWC: np.ndarray, words: str) -> Thumb:
 
 
 def _example_words(example: Example, names: Sequence[str]) -> str:
-    name = names[example.label] if example.label < len(names) else f"class {example.label}"
-    return f"{name}: right in {example.right} of {plural(example.runs, 'run')}"
+    words = f"{_name(example.label, names)}: right in {example.right} of {plural(example.runs, 'run')}"
+    if example.mistaken_for is None:
+        return words
+    return f"{words}, otherwise mostly called {_name(example.mistaken_for, names)}"
+
+
+def _caption(example: Example, names: Sequence[str]) -> str:
+    """Say what the card's title does not: how sure a mistake was, or what an image is and was taken for."""
+    if example.surest is not None:
+        return f"{whole_percent(example.surest)} sure"
+    name = _name(example.label, names)
+    if 2 * example.right > example.runs or example.mistaken_for is None:
+        return name
+    return f"{name}, called {_name(example.mistaken_for, names)}"
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if label < len(names) else f"class {label}"
 
 
 def _png(image_HWC: np.ndarray) -> str:
@@ -88,5 +110,8 @@ def _png(image_HWC: np.ndarray) -> str:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image_HWC)).save(file, "PNG", optimize=True)
+    image = Image.fromarray(np.ascontiguousarray(image_HWC))
+    if max(image.size) <= TINY:  # drawn in squares, so that its own pixels are seen
+        image = image.resize((64, 64), Image.Resampling.NEAREST)
+    image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

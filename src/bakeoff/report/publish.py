@@ -6,6 +6,7 @@
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
     tasks/<task>/manifest.csv.gz             file, class and part of every image
+    tasks/<task>/attributions.npz            where candidates looked, without the images
     runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
                                              probabilities the first, rounded
 
@@ -147,6 +148,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
             if images:  # without the digests, which no compression makes smaller
                 listed = [name for name in MANIFEST_COLUMNS if name != "sha256"]
                 to.write_manifest(task.name, listed, ([image[name] for name in listed] for image in images))
+        heat = folder.read_attributions(task.name)
+        if heat is not None:  # what a failing network said may hold a path
+            told = [replace(one, note=without_paths(one.note)) for one in heat.candidates]
+            to.write_attributions(task.name, replace(heat, candidates=tuple(told)))
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))

@@ -137,6 +137,7 @@ class Thumb:
     uri: str  # data:image/png;base64,...
     size: int  # pixels it is drawn at
     words: str
+    caption: str = ""  # to be read below it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,51 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeatCell:
+    """Where one candidate looked in one image."""
+
+    uri: str  # data:image/...
+    alt: str
+    answer: str  # the class that it answered
+    verdict: str  # "right" or "wrong"
+    sure: str  # the probability of its answer
+    tone: Tone
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatRow:
+    """One image with all candidates."""
+
+    uri: str
+    size: int  # pixels it is drawn at
+    name: str  # of its class
+    words: str
+    cells: tuple[HeatCell, ...]
+    heading: str = ""  # starts a group of rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatColumn:
+    """One candidate over all images."""
+
+    candidate: str
+    color: int
+    lines: tuple[str, ...]  # how its maps came about
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatTable:
+    """The same images for all candidates of a task, side by side."""
+
+    words: tuple[str, ...]
+    columns: tuple[HeatColumn, ...]
+    rows: tuple[HeatRow, ...]
+    scale: tuple[str, ...]  # colours, from no evidence to most
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
 
@@ -177,6 +223,7 @@ class TaskView:
     confusions: tuple[Confusion, ...]
     networks: tuple[Network, ...]
     apart: tuple[str, ...] = ()  # a sentence for each pair that is told apart
+    heat: HeatTable | None = None  # None where no candidate was asked where it looked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,15 @@ from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
-from bakeoff.report import control_views, figures, network_views, pair_views, pictures, task_views
+from bakeoff.report import (
+    attribution_views,
+    control_views,
+    figures,
+    network_views,
+    pair_views,
+    pictures,
+    task_views,
+)
 from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
 from bakeoff.report.words import DIGITS, grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
@@ -112,6 +120,9 @@ def _task_view(
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
         apart=pair_views.told_apart(task),
+        heat=attribution_views.heat_table(
+            folder, task.name, [run.record for run in runs], colors, images=images
+        ),
     )  # fmt: skip
 
 

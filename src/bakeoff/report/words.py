@@ -121,3 +121,13 @@ def points_range(low: float, high: float) -> str:
     ends = (f"{100 * end:+.1f}" for end in (low, high))
     text = " to ".join("0.0" if float(end) == 0 else end for end in ends)
     return text.replace("-", MINUS).replace(" ", NO_BREAK)
+
+
+def whole_percent(fraction: float) -> str:
+    """Write a probability for a narrow place; what is not quite certain is not called certain.
+
+    >>> [whole_percent(p).replace(NO_BREAK, " ") for p in (0.1234, 0.9971, 1.0)]
+    ['12 %', '> 99 %', '100 %']
+    """
+    text = "> 99" if 0.99 < fraction < 0.9995 else f"{100 * fraction:.0f}"
+    return f"{text} %".replace(" ", NO_BREAK)

@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
 
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.decode import load_image, square
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, UnknownNameError, nearest
 from bakeoff.models.architecture import architecture_digest, user_files
 from bakeoff.records import StudyFolder
 from bakeoff.spec import TaskSpec
 from bakeoff.spec.recipe import TestViews
 from bakeoff.study.earlier import earlier_run
-from bakeoff.training.classifier import build_classifier, placed
+from bakeoff.training.attribution import Attribution, attribute
+from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.evaluate import BATCH, predict
 from bakeoff.training.loop import own_global_state
 from bakeoff.training.machine import resolve_machine
@@ -36,7 +36,7 @@ class Trained:
     """A run's model with its classes; images become pixels as those of its study did."""
 
     def __init__(
-        self, model: nn.Module, class_names: Sequence[str], task: TaskSpec, views: TestViews = "one"
+        self, model: Classifier, class_names: Sequence[str], task: TaskSpec, views: TestViews = "one"
     ) -> None:
         self.model = model
         self.class_names = tuple(class_names)
@@ -71,11 +71,7 @@ class Trained:
             DataError: As for `predict`.
             ConfigError: Likewise.
         """
-        one = isinstance(images, str | Path | Image.Image)
-        one = one or (isinstance(images, np.ndarray) and images.ndim == 3)
-        if not (one or isinstance(images, Iterable)):
-            raise ConfigError(f"images: got {images!r}, expected paths, PIL images or arrays")
-        given = cast("Iterable[Picture]", [images] if one else images)
+        given = _several(images)
         device = next(self.model.parameters()).device
         parts: list[NDArray[np.float32]] = []
         pixels: list[NDArray[np.uint8]] = []
@@ -87,6 +83,39 @@ class Trained:
         if pixels:
             parts.append(self._scores(pixels, device))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
+
+    def explain(
+        self, images: Picture | Iterable[Picture], classes: str | Sequence[str] | None = None
+    ) -> Attribution:
+        """Find where in each image the model sees a class: by Grad-CAM, or by occlusion where it has no maps.
+
+        Args:
+            images: As for `predict`; each as the model sees it, without other views of it.
+            classes: The name of the class to look for, or one for each image; None is what the model answers.
+
+        Returns:
+            Its `heat_NHW` is in [0, 1] at the size of the study's images: 1 at the strongest place of each
+            image, and 0 where nothing speaks for the class; `method` and `layer` say how it came about.
+
+        Raises:
+            DataError: As for `predict`.
+            ConfigError: Likewise, or there is no such class, or no image.
+        """
+        pixels = [self._pixels(image) for image in _several(images)]
+        if not pixels:
+            raise ConfigError("images: got none, expected at least one to explain")
+        if classes is None:
+            return attribute(self.model, np.stack(pixels))
+        names = [classes] * len(pixels) if isinstance(classes, str) else list(classes)
+        if len(names) != len(pixels):
+            raise ConfigError(
+                f"classes: got {len(names)}, expected one, or one for each of {len(pixels)} images"
+            )
+        for name in names:
+            if name not in self.class_names:
+                raise UnknownNameError(f"classes: no class '{name}'{nearest(name, self.class_names)}")
+        wanted_N = np.array([self.class_names.index(name) for name in names], dtype=np.int64)
+        return attribute(self.model, np.stack(pixels), wanted_N)
 
     def _scores(self, pixels: list[NDArray[np.uint8]], device: torch.device) -> NDArray[np.float32]:
         store = ImageStore(np.stack(pixels), np.zeros(len(pixels), np.int64), device)
@@ -107,6 +136,15 @@ class Trained:
         if not isinstance(image, Image.Image):
             raise ConfigError(f"images: got {image!r}, expected paths, PIL images or arrays")
         return square(image, size, fit)
+
+
+def _several(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    """Take one image as a list of one."""
+    one = isinstance(images, str | Path | Image.Image)
+    one = one or (isinstance(images, np.ndarray) and images.ndim == 3)
+    if not (one or isinstance(images, Iterable)):
+        raise ConfigError(f"images: got {images!r}, expected paths, PIL images or arrays")
+    return cast("Iterable[Picture]", [images] if one else images)
 
 
 def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".") -> Trained:
