@@ -104,7 +104,7 @@ def with_lock(folder: StudyFolder, **values: Any) -> StudyFolder:
 )  # fmt: skip
 def test_the_study_is_run_again_as_the_user_typed_it(tmp_path: Path, command: Any, shown: str) -> None:
     folder = make_study(tmp_path / "s", seeds=[0], examples=False)
-    first, second, third, _ = study_view(with_lock(folder, command=command)).commands
+    first, second, third, *_ = study_view(with_lock(folder, command=command)).commands
     assert first.text == f"bakeoff run {shown}"
     assert second.text == f"bakeoff run {shown} --seed 0 --out studies/sketch-seed-0"
     assert third.text == "bakeoff report studies/sketch"
@@ -113,11 +113,12 @@ def test_the_study_is_run_again_as_the_user_typed_it(tmp_path: Path, command: An
 def test_the_study_is_run_again_where_the_user_put_it(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", seeds=[0], examples=False)
     command = {"study": "classic", "flags": ["--threads", "1"], "out": "my runs"}
-    first, second, third, fourth = study_view(with_lock(folder, command=command)).commands
+    first, second, third, check, events = study_view(with_lock(folder, command=command)).commands
     assert first.text == "bakeoff run classic --threads 1 --out 'my runs'"
     assert second.text == "bakeoff run classic --threads 1 --seed 0 --out studies/sketch-seed-0"
     assert third.text == "bakeoff report 'my runs'"
-    assert fourth.text.startswith("tensorboard --logdir 'my runs'/runs")
+    assert check.text == "bakeoff verify 'my runs'"
+    assert events.text.startswith("tensorboard --logdir 'my runs'/runs")
 
 
 @pytest.mark.parametrize(
