@@ -83,6 +83,13 @@ def test_only_the_candidate_whose_run_is_new_is_asked_again(ended, folder, asked
     assert _kept(folder).candidates == kept.candidates
 
 
+def test_a_damaged_file_is_written_anew(ended, folder):
+    before = _file(folder).read_bytes()
+    _file(folder).write_bytes(before[:100])
+    small_study.train(ended)
+    assert _file(folder).read_bytes() == before
+
+
 def test_other_images_are_explained_by_all(ended, folder, asked):
     kept = _kept(folder)
     fewer = {name: maps_Nhw[1:] for name, maps_Nhw in kept.maps.items()}

@@ -48,7 +48,7 @@ def keep_attributions(folder: StudyFolder, jobs: Sequence[Job]) -> None:
     images = choose_images([run.test for run in chosen.values() if run.test is not None])
     if not images:
         return
-    before = folder.read_attributions(task)
+    before = _kept_before(folder, task)
     known = _still_valid(before, images)
     candidates: list[Explanation] = []
     maps: dict[str, np.ndarray] = {}
@@ -65,6 +65,14 @@ def keep_attributions(folder: StudyFolder, jobs: Sequence[Job]) -> None:
     found = Attributions(images=images, candidates=tuple(candidates), maps=maps)
     if before is None or (before.images, before.candidates) != (found.images, found.candidates):
         folder.write_attributions(task, found)
+
+
+def _kept_before(folder: StudyFolder, task: str) -> Attributions | None:
+    """Read what is kept; a damaged file is as good as none, because all of it can be computed again."""
+    try:
+        return folder.read_attributions(task)
+    except StudyError:
+        return None
 
 
 def _still_valid(
