@@ -248,8 +248,18 @@ def test_all_pairs_are_compared_and_none_twice(view: StudyView) -> None:
 
 
 def test_tables_and_figures_are_numbered_through_the_page(view: StudyView) -> None:
-    figures = [figure.number for task in view.tasks for figure in task.figures]
-    shown = [table for task in view.tasks for table in (task.results, task.pairs)]
+    calibrations = [task.calibration for task in view.tasks if task.calibration]
+    assert len(calibrations) == len(view.tasks)
+    figures = [
+        figure.number
+        for task, calibration in zip(view.tasks, calibrations, strict=True)
+        for figure in (*task.figures, calibration.figure)
+    ]
+    shown = [
+        table
+        for task, calibration in zip(view.tasks, calibrations, strict=True)
+        for table in (task.results, task.pairs, calibration.table)
+    ]
     tables = [table.number for table in (*shown, *view.control, *view.provenance) if table]
     assert figures == list(range(1, len(figures) + 1))
     assert tables == list(range(1, len(tables) + 1))

@@ -6,6 +6,7 @@
 - `summary`, `symptoms`, `verdict`, `words`: what a study found, decided before it is drawn.
 - `calibration`, `confidence`: how far the probabilities of a run, and of a candidate, can be trusted.
 - `published`: what the figures of others say of themselves.
+- `label_errors`: images worth a look, because all networks contradict or fail them.
 - `curves`, `confusion`: what the charts and the pictures of a report show.
 
 Nothing here trains, draws, or writes into a study's folder.

@@ -106,21 +106,20 @@ def calibrate_candidate(runs: Iterable[Run]) -> CandidateCalibration | None:
     tested = [_sorted(run.test) for run in kept if run.test is not None]
     confidences = [test.probability_NT[:, 0].astype(np.float64) for test in tested]
     rights = [test.correct_N for test in tested]
-    by_seed = [reliability(c_N, r_N, equal_width()) for c_N, r_N in zip(confidences, rights, strict=True)]
-    by_mass = [
-        calibration_error(reliability(c_N, r_N, equal_mass(c_N)))
-        for c_N, r_N in zip(confidences, rights, strict=True)
-    ]
-    errors = [calibration_error(bins) for bins in by_seed]
-    found = trust(*resampled_gaps(confidences, rights))
     recorded = [known for run in kept if (known := run_calibration(run)) is not None]
+    measured = [_Measured.of(c_N, r_N) for c_N, r_N in zip(confidences, rights, strict=True)]
+    if len(recorded) == len(kept):  # not rounded, as the probabilities of a publication are
+        measured = [_Measured.recorded(known.before) for known in recorded]
+    errors = [one.error for one in measured]
+    found = trust(*resampled_gaps(confidences, rights))
     return CandidateCalibration(
         seeds=len(kept), images=len(tested[0].label_N),
-        confidence=_mean([math.fsum(c_N.tolist()) / len(c_N) for c_N in confidences]),
-        accuracy=_mean([int(r_N.sum()) / len(r_N) for r_N in rights]),
-        measured=_mean(errors), measured_equal_mass=_mean(by_mass),
-        largest=_mean([largest_error(bins) for bins in by_seed]),
-        error=_with_seeds(found.error, errors), perfect=found.perfect, bins=_together(by_seed),
+        confidence=_mean([_over_bins(one.bins, "confidence") for one in measured]),
+        accuracy=_mean([_over_bins(one.bins, "accuracy") for one in measured]),
+        measured=_mean(errors), measured_equal_mass=_mean([one.equal_mass for one in measured]),
+        largest=_mean([largest_error(one.bins) for one in measured]),
+        error=_with_seeds(found.error, errors), perfect=found.perfect,
+        bins=_together([one.bins for one in measured]),
         temperature=mean_interval([k.temperature for k in recorded], bounds=(0, math.inf))
         if recorded else None,
         unfitted=next((k.unfitted for k in recorded if k.unfitted), ""),
@@ -245,6 +244,31 @@ def trust_bins(by_seed: Sequence[Sequence[Bin]], resamples: int = RESAMPLES) -> 
             spread_SJ[seed, j] = math.sqrt(found.images * found.accuracy * (1 - found.accuracy)) / images
     normal_BJ = generator(0, "calibration of bins").normal(size=(resamples, BINS))
     return trust(gap_SJ, normal_BJ[:, None, :] * spread_SJ)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One seed's error as it is measured."""
+
+    bins: tuple[Bin, ...]
+    error: float
+    equal_mass: float
+
+    @classmethod
+    def of(cls, confidence_N: np.ndarray, right_N: np.ndarray) -> _Measured:
+        bins = reliability(confidence_N, right_N, equal_width())
+        by_mass = reliability(confidence_N, right_N, equal_mass(confidence_N))
+        return cls(bins, calibration_error(bins), calibration_error(by_mass))
+
+    @classmethod
+    def recorded(cls, split: SplitCalibration) -> _Measured:
+        return cls(split.bins, split.ece, split.ece_equal_mass)
+
+
+def _over_bins(bins: Sequence[Bin], name: Literal["confidence", "accuracy"]) -> float:
+    """Return the mean over the images of all bins."""
+    images = sum(found.images for found in bins)
+    return math.fsum(found.images * getattr(found, name) for found in bins) / images
 
 
 def _factor(

@@ -2,7 +2,7 @@
 
 - `atomic`: whole files or none. `claim`: one process at a time in a study's folder.
 - `run`: what one run leaves (record, predictions, weights, checkpoint).
-- `study`: the folder of a study: its lock, its tasks, its runs.
+- `study`: the folder of a study: its lock, its tasks, its runs. `label_errors`: images worth a look.
 
 Others fill these; nothing else writes into a study's folder. Numbers in, numbers
 out: weights and checkpoints pass through here as files that others produced.
@@ -10,11 +10,13 @@ out: weights and checkpoints pass through here as files that others produced.
 
 from bakeoff.records.atomic import writing
 from bakeoff.records.claim import claim_folder
+from bakeoff.records.label_errors import LabelErrors
 from bakeoff.records.run import SCHEMA, Predictions, RunFolder, RunRecord
 from bakeoff.records.study import StudyFolder, TaskRecord
 
 __all__ = [
     "SCHEMA",
+    "LabelErrors",
     "Predictions",
     "RunFolder",
     "RunRecord",

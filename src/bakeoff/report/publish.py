@@ -5,6 +5,7 @@
     README.md                                the result tables, for whoever browses the folder
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
+    tasks/<task>/label_errors.json           images worth a look, by name
     tasks/<task>/manifest.csv.gz             file, class and part of every image
     runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
                                              probabilities the first, rounded
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.label_errors import label_errors_adapter
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.view import Cell, StudyView, Table
 from bakeoff.report.views import study_view
@@ -140,6 +142,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
             if images:  # without the digests, which no compression makes smaller
                 listed = [name for name in MANIFEST_COLUMNS if name != "sha256"]
                 to.write_manifest(task.name, listed, ([image[name] for name in listed] for image in images))
+        doubts = folder.read_label_errors(task.name)
+        if doubts is not None:  # without their pictures
+            doubts = label_errors_adapter().validate_python(without_paths(asdict(doubts)))
+            to.write_label_errors(task.name, doubts, np.zeros(0, np.int64), np.zeros((0, 1, 1, 3), np.uint8))
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))

@@ -160,6 +160,26 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationView:
+    """How far the candidates' confidence can be trusted."""
+
+    words: tuple[str, ...]
+    figure: Figure  # a small diagram for each candidate
+    table: Table
+    folded: bool  # whether the table waits to be opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelErrorsView:
+    """Images worth a look; a card shows one image, or none where pictures are left out."""
+
+    words: str
+    labels: tuple[Confusion, ...]
+    outliers_words: str
+    outliers: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
 
@@ -175,6 +195,8 @@ class TaskView:
     confusions_words: str
     confusions: tuple[Confusion, ...]
     networks: tuple[Network, ...]
+    calibration: CalibrationView | None = None
+    label_errors: LabelErrorsView | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

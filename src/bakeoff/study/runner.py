@@ -18,7 +18,7 @@ from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
-from bakeoff.study.examples import keep_examples
+from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
@@ -215,6 +215,7 @@ def _run_all(
         )
         if last_of_task:
             keep_examples(folder, run.job.task.name, run.job.data)
+            keep_label_errors(folder, run.job.task.name, run.job.data)
     write_results(folder, spec)
 
 
