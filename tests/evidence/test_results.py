@@ -38,6 +38,25 @@ def test_columns_come_in_the_order_that_readers_were_promised(folder: StudyFolde
     assert len(set(COLUMNS)) == len(COLUMNS)
 
 
+def test_scores_of_the_probabilities_are_those_that_the_run_recorded(folder: StudyFolder) -> None:
+    records = {(r.task, r.candidate, r.seed): r for r in folder.records() if r.status == "finished"}
+    for row in read(results_csv(result_rows(folder))):
+        found = records.get((row["task"], row["candidate"], int(row["seed"])))
+        if found is None:
+            assert row["test_brier"] == row["test_ece"] == row["temperature"] == ""
+            continue
+        assert float(row["test_brier"]) == pytest.approx(found.calibration["before"]["brier"], abs=1e-6)
+        assert float(row["test_ece"]) == pytest.approx(found.calibration["before"]["ece"], abs=1e-6)
+        assert float(row["temperature"]) == pytest.approx(found.calibration["temperature"], abs=1e-6)
+
+
+def test_an_older_record_leaves_these_empty(tmp_path: Path) -> None:
+    older = make_study(tmp_path / "older", seeds=[0], examples=False, calibrated=False, full=True)
+    for row in result_rows(older):
+        assert row["test_brier"] is row["test_ece"] is row["temperature"] is None
+        assert row["test_accuracy"] > 0
+
+
 def test_a_run_that_is_not_there_yet_has_no_row(folder: StudyFolder) -> None:
     rows = result_rows(folder)
     assert len(rows) == 11

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bakeoff.evidence.confidence import CandidateCalibration, Scaled
+from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.symptoms import Symptom, find_symptoms
@@ -164,3 +166,64 @@ def test_a_run_that_failed_is_no_other_version() -> None:
     good = predictions(0.8, 5, 250)
     runs = [run(good, version="b"), run(None, seed=1, version="a", status="failed")]
     assert kinds(find_symptoms(runs, names(5))) == ["failed"]
+
+
+def calibration(
+    confidence: float, accuracy: float, *, low: float = 0.1, after: float | None = None
+) -> CandidateCalibration:
+    """Make a calibration whose error is all in one direction."""
+    error = abs(confidence - accuracy) or 0.2
+
+    def interval(mean: float) -> Interval:
+        return Interval(mean=mean, low=low, high=mean + 0.01, n=1, over="images")
+
+    def scaled(mean: float) -> Scaled:
+        return Scaled(loss=interval(10 * mean), brier=interval(mean), error=interval(mean), bins=())
+
+    return CandidateCalibration(
+        seeds=1, images=500, confidence=confidence, accuracy=accuracy, measured=error, largest=error,
+        measured_equal_mass=error, error=interval(error), perfect=0.02, bins=(),
+        temperature=None if after is None else Interval(mean=2.31, n=1),
+        before=None if after is None else scaled(error), after=None if after is None else scaled(after),
+    )  # fmt: skip
+
+
+def test_a_network_that_promises_more_than_it_keeps_is_told_with_what_mends_it() -> None:
+    found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.93, 0.8, after=0.021))
+    assert [symptom.text for symptom in found] == [
+        "it promises more than it keeps: on average it says 93.0 % and is right in 80.0 % of the test images "
+        "(overconfident); its probabilities are off by 13.0 points (10.0 to 14.0); dividing its logits by "
+        "2.31, the temperature fitted on the validation images, brings that to 2.1 points and changes no "
+        "answer"
+    ]
+    assert kinds(found) == ["calibration"]
+
+
+def test_a_network_that_keeps_more_than_it_promises_is_told_without_what_is_not_known() -> None:
+    found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.5, 0.8))
+    assert [symptom.text for symptom in found] == [
+        "it keeps more than it promises: on average it says 50.0 % and is right in 80.0 % of the test images "
+        "(underconfident); its probabilities are off by 30.0 points (10.0 to 31.0)"
+    ]
+
+
+def test_errors_in_both_directions_are_told() -> None:
+    found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.8, 0.8))
+    assert found[0].text.startswith("its confidence is off in both directions")
+
+
+def test_a_calibration_error_that_could_be_small_is_no_symptom() -> None:
+    few = calibration(0.93, 0.8, low=0.04)
+    assert find_symptoms([run(predictions(0.8, 5, 500))], names(5), few) == ()
+
+
+def test_a_temperature_that_does_not_help_is_not_praised() -> None:
+    found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.93, 0.8, after=0.2))
+    assert "temperature" not in found[0].text
+
+
+def test_a_loss_above_that_of_a_guess_is_said_once_and_with_its_remedy() -> None:
+    test = predictions(0.076, 200, 10_000, confidence=1.0)
+    found = find_symptoms([run(test)], names(200), calibration(1.0, 0.076, after=0.4))
+    assert kinds(found) == ["loss"]
+    assert found[0].text.endswith("brings the loss to 4.000 and changes no answer")

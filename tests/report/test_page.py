@@ -64,10 +64,18 @@ def test_the_page_has_these_parts_in_this_order(sound_page: str) -> None:
         "5 classes", "16 classes",
         "Do it again, check it, use it",
     ]  # fmt: skip
-    assert outline.words["h3"] == 2 * ["Can they be told apart?", "What is taken for what", "The networks"]
+    assert outline.words["h3"] == 2 * [
+        "Can they be told apart?", "Can its confidence be trusted?", "What is taken for what",
+        "The networks",
+    ]  # fmt: skip
     charts = [value for _, name, value in outline.attributes if name == "data-chart"]
     kinds = ("accuracy", "cost", "validation-accuracy", "validation-loss", "train-accuracy", "train-loss")
-    assert charts == [f"task-{task}-{kind}" for task in (1, 2) for kind in kinds]
+    assert [chart for chart in charts if "reliability" not in chart] == [
+        f"task-{task}-{kind}" for task in (1, 2) for kind in kinds
+    ]
+    assert sorted(chart for chart in charts if "reliability" in chart) == [
+        f"task-{task}-reliability-{number}" for task in (1, 2) for number in (1, 2, 3)
+    ]
     assert outline.tags["img"] > 20
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bakeoff.evidence.confusion import examples_for_task
-from bakeoff.study.examples import keep_examples
+from bakeoff.study.examples import keep_examples, keep_label_errors
 
 
 def test_an_ended_study_has_kept_the_images_that_its_evidence_points_at(folder, digits):
@@ -35,3 +35,36 @@ def test_a_task_without_a_result_keeps_nothing(folder, digits):
         folder.run("digits", name, 0).discard()
     keep_examples(folder, "digits", digits)
     assert not examples.exists()
+
+
+def test_an_ended_study_has_listed_the_images_worth_a_look(folder, digits):
+    found = folder.read_label_errors("digits")
+    assert found.images == len(digits.validation) + len(digits.test)
+    assert sorted(found.of) == sorted(record.identity for record in folder.records())
+    shown = [*found.labels, *found.outliers]
+    copies = folder.read_label_error_images("digits")
+    assert sorted(copies) == sorted({one.index for one in shown})
+    for one in shown:
+        assert one.file == digits.keys[one.index]
+        assert one.label == digits.labels_N[one.index]
+        assert one.index in (digits.test if one.part == "test" else digits.validation)
+        np.testing.assert_array_equal(copies[one.index], digits.images_NHWC[one.index])
+
+
+def test_the_same_runs_are_asked_once_and_others_again(folder, digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bakeoff.study.examples.find_label_errors", lambda *_: asked.append(1))
+    keep_label_errors(folder, "digits", digits)
+    assert asked == []
+    folder.run("digits", "plain", 0).discard()
+    keep_label_errors(folder, "digits", digits)
+    assert asked == [1]
+
+
+def test_runs_whose_probabilities_are_gone_leave_the_list_as_it_is(folder, digits):
+    path = folder.path / "tasks" / "digits" / "label_errors.json"
+    path.unlink()
+    for name in ("plain", "dropout"):
+        folder.run("digits", name, 0).probabilities_path.unlink()
+    keep_label_errors(folder, "digits", digits)
+    assert not path.exists()

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bakeoff.data.batches import ImageStore
 from bakeoff.errors import DataError, ResourceError, StudyError
+from bakeoff.evidence.calibration import calibrate, read_calibration
 from bakeoff.evidence.metrics import measure
 from bakeoff.records import RunFolder, RunRecord
 from bakeoff.training import run
@@ -91,6 +92,20 @@ def test_the_stored_weights_predict_what_is_stored_for_every_split(tmp_path):
             assert {name: record.metrics[name] for name in found} == found
     assert set(record.metrics) == {f"{split}_{name.split('_', 1)[1]}" for split in ("validation", "test")
                                    for name in found}  # fmt: skip
+
+
+def test_a_run_records_the_calibration_of_the_probabilities_that_it_stores(tmp_path):
+    job = make_job(tmp_path, data=pictures(validation=30, test=45))
+    record, folder = train(job, tmp_path / "run")
+    splits = [
+        part
+        for split in ("validation", "test")
+        for part in (folder.read_probabilities(split), job.data.labels_N[getattr(job.data, split)])
+    ]
+    expected = calibrate(*splits)
+    assert record.calibration == expected.as_record()
+    assert read_calibration(folder.read().calibration, "record.json") == expected
+    assert expected.before.loss == pytest.approx(record.metrics["test_loss"], rel=1e-6)
 
 
 def test_weights_say_whose_they_are_and_are_laid_out_as_other_libraries_expect(tmp_path):

@@ -4,6 +4,9 @@
 - `intervals`, `comparison`: how sure, and whether two candidates can be told apart.
 - `runs`, `results`: ended runs whose metrics are proved by their predictions; the table.
 - `summary`, `symptoms`, `verdict`, `words`: what a study found, decided before it is drawn.
+- `calibration`, `confidence`: how far the probabilities of a run, and of a candidate, can be trusted.
+- `published`: what the figures of others say of themselves.
+- `label_errors`: images worth a look, because all networks contradict or fail them.
 - `curves`, `confusion`: what the charts and the pictures of a report show.
 
 Nothing here trains, draws, or writes into a study's folder.

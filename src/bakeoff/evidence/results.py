@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from bakeoff.evidence.calibration import read_calibration
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import StudyFolder
 from bakeoff.spec import Published, StudySpec
@@ -32,6 +33,8 @@ COLUMNS: tuple[str, ...] = (
     "identity", "control_digest", "split_digest",
     # What it was built on, and the whole time with that: as if it were the only candidate
     "source", "total_seconds_with_source",
+    # How far its probabilities can be trusted, as it was recorded when the run ended
+    "test_brier", "test_ece", "temperature",
 )  # fmt: skip
 
 _DECIMALS = 6  # enough to give back the count of right images of any test set up to 500,000
@@ -103,10 +106,22 @@ def _row(run: Run, published: Published) -> Row:
     row["published_loss"], row["published_accuracy"] = published.loss, published.accuracy
     row["precision"] = record.precision.get("used")
     row["source"] = record.source.get("candidate")
+    row.update(_calibration(run))
     row["total_seconds_with_source"] = record.total_seconds + record.source.get("total_seconds", 0.0)
     if not run.finished:
         _leave_out_zeros(row)
     return row
+
+
+def _calibration(run: Run) -> Row:
+    """Return what needs the probabilities themselves: only what a record says travels with a publication."""
+    where = "record.json" if run.folder is None else str(run.folder.record_path)
+    found = read_calibration(run.record.calibration, where)
+    if found is None:
+        return {}
+    return {
+        "test_brier": found.before.brier, "test_ece": found.before.ece, "temperature": found.temperature,
+    }  # fmt: skip
 
 
 def _leave_out_zeros(row: Row) -> None:

@@ -23,6 +23,7 @@ class Run:
     test: Predictions | None
     validation: Predictions | None
     metrics: dict[str, float]  # "test_accuracy", "validation_loss", ...; proved where predictions exist
+    folder: RunFolder | None = None  # where it lies; None for one that was made up
 
     @property
     def finished(self) -> bool:
@@ -65,7 +66,7 @@ def _load(folder: StudyFolder, record: RunRecord) -> Run:
             proved = measure(predictions, split)
             _refuse_contradiction(run_folder, metrics, proved)
             metrics.update(proved)
-    return Run(record=record, test=test, validation=validation, metrics=metrics)
+    return Run(record=record, test=test, validation=validation, metrics=metrics, folder=run_folder)
 
 
 def _refuse_contradiction(

@@ -20,8 +20,10 @@ from bakeoff.evidence.comparison import (
     compare_pairs,
     groups_not_told_apart,
 )
+from bakeoff.evidence.confidence import CandidateCalibration, calibrate_candidate
 from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
 from bakeoff.evidence.metrics import METRICS
+from bakeoff.evidence.published import published_symptoms
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
 from bakeoff.evidence.verdict import group_verdict, task_verdict
@@ -86,6 +88,7 @@ class CandidateSummary:
     reported: Published | None = None  # as the study file has it, epochs included
     published: AgainstPublished | None = None
     symptoms: tuple[Symptom, ...] = ()
+    calibration: CandidateCalibration | None = None  # how far its probabilities can be trusted
 
     @property
     def finished(self) -> bool:
@@ -240,6 +243,7 @@ def _candidate_summary(
     measured = {name: _interval(finished, "test", name) for name in METRICS}
     known = (finished or list(runs))[0].record if runs else None
     mixed, control_digest = _control(candidate, runs)
+    class_names, calibration = None if task is None else task.class_names, calibrate_candidate(runs)
     return CandidateSummary(
         name=candidate.name, note=candidate.note,
         model=(known.model if known else "") or _network(candidate),
@@ -255,7 +259,9 @@ def _candidate_summary(
         **_cost([run.record for run in finished]),
         reported=candidate.published,
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
-        symptoms=find_symptoms(runs, None if task is None else task.class_names),
+        symptoms=find_symptoms(runs, class_names, calibration)
+        + published_symptoms(candidate.published, len(class_names) if class_names else None),
+        calibration=calibration,
     )  # fmt: skip
 
 

@@ -13,16 +13,21 @@ from typing import Literal
 
 import numpy as np
 
+from bakeoff.evidence.confidence import CandidateCalibration
 from bakeoff.evidence.intervals import wilson
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.words import listing, number, percent, points
 from bakeoff.records import Predictions
 
-Kind = Literal["diverged", "failed", "chance", "gap", "never predicted", "loss", "control", "version"]
+Kind = Literal[
+    "diverged", "failed", "chance", "gap", "never predicted", "loss", "control", "version", "calibration",
+    "published",
+]  # fmt: skip
 
 NEAR_CHANCE = 0.02  # of the way from guessing to perfect: 1.2 % of 200 classes is near, 31 % of 5 is not
 GAP_POINTS = 0.05  # a validation-test gap below 5 points is not worth a line
 GAP_ERRORS = 3.0  # standard errors: one false alarm in 370 candidates
+UNTRUSTED = 0.05  # a calibration error of less than 5 points, or that could be less, is not worth a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +38,17 @@ class Symptom:
     text: str  # a sentence without its full stop
 
 
-def find_symptoms(runs: Sequence[Run], class_names: Sequence[str] | None) -> tuple[Symptom, ...]:
+def find_symptoms(
+    runs: Sequence[Run],
+    class_names: Sequence[str] | None,
+    calibration: CandidateCalibration | None = None,
+) -> tuple[Symptom, ...]:
     """List the symptoms of one candidate's runs on a task, the gravest first.
 
     Args:
         runs: Its ended runs, of all seeds.
         class_names: The task's classes; None when its record is missing.
+        calibration: How far its probabilities can be trusted, where that is known.
 
     Returns:
         The symptoms; none for a candidate that nothing is wrong with.
@@ -53,7 +63,9 @@ def find_symptoms(runs: Sequence[Run], class_names: Sequence[str] | None) -> tup
         classes = len(class_names) if class_names else 1 + int(max(t.label_N.max() for t in tested))
         guessing = _chance(tested)
         found.append(guessing)
-        found.append(None if guessing else _overconfident(tested, classes))
+        overconfident = None if guessing else _overconfident(tested, classes, calibration)
+        found.append(overconfident)
+        found.append(None if guessing or overconfident else _miscalibrated(calibration))
         found.append(_never_predicted(tested, class_names))
         found.append(_gap(finished))
     return tuple(symptom for symptom in found if symptom is not None)
@@ -117,7 +129,9 @@ def _chance(tested: Sequence[Predictions]) -> Symptom | None:
     return Symptom(kind="chance", text=text)
 
 
-def _overconfident(tested: Sequence[Predictions], classes: int) -> Symptom | None:
+def _overconfident(
+    tested: Sequence[Predictions], classes: int, calibration: CandidateCalibration | None
+) -> Symptom | None:
     """A network that knew nothing and said so would have the loss ln K; ours knows more, yet loses more."""
     loss = math.fsum(math.fsum(t.loss_N.tolist()) / len(t.loss_N) for t in tested) / len(tested)
     uniform = math.log(classes)
@@ -127,7 +141,52 @@ def _overconfident(tested: Sequence[Predictions], classes: int) -> Symptom | Non
         kind="loss",
         text=f"a loss of {number(loss)} is above that of a uniform guess (ln {classes} = {number(uniform)}) "
         f"though its accuracy of {percent(_mean_accuracy(tested))} is above chance: its probabilities are "
-        "overconfident, not calibrated",
+        f"overconfident, not calibrated{_remedy(calibration, 'loss')}",
+    )
+
+
+def _miscalibrated(calibration: CandidateCalibration | None) -> Symptom | None:
+    """Say that confidence and accuracy are apart, by more than chance on these images explains."""
+    if calibration is None or (calibration.error.low or 0.0) <= UNTRUSTED:
+        return None
+    error, gap = calibration.error, calibration.gap
+    sure, right = percent(calibration.confidence), percent(calibration.accuracy)
+    says = f"on average it says {sure} and is right in {right} of the test images"
+    if abs(gap) < error.mean / 2:
+        what = (
+            f"its confidence is off in both directions: {says}, but too sure in places, too modest in others"
+        )
+    elif gap > 0:
+        what = f"it promises more than it keeps: {says} (overconfident)"
+    else:
+        what = f"it keeps more than it promises: {says} (underconfident)"
+    off = points(error.mean).lstrip("+")
+    low, high = 100 * (error.low or 0.0), 100 * (error.high or error.mean)
+    return Symptom(
+        kind="calibration",
+        text=f"{what}; its probabilities are off by {off} ({low:.1f} to {high:.1f})"
+        f"{_remedy(calibration, 'error')}",
+    )
+
+
+def _remedy(calibration: CandidateCalibration | None, of: Literal["loss", "error"]) -> str:
+    """Say what a temperature mends, where one was fitted and helps."""
+    if calibration is None or calibration.temperature is None or calibration.unfitted:
+        return ""
+    before, after = calibration.before, calibration.after
+    if before is None or after is None:
+        return ""
+    if of == "loss":
+        helps, result = after.loss.mean < before.loss.mean, f"the loss to {number(after.loss.mean)}"
+    else:
+        helps = after.error.mean < before.error.mean
+        result = f"that to {points(after.error.mean).lstrip('+')}"
+    if not helps:
+        return ""
+    temperature = f"{calibration.temperature.mean:.2f}"
+    return (
+        f"; dividing its logits by {temperature}, the temperature fitted on the validation images, brings "
+        f"{result} and changes no answer"
     )
 
 

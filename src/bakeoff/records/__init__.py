@@ -3,7 +3,7 @@
 - `atomic`: whole files or none. `claim`: one process at a time in a study's folder.
 - `run`: what one run leaves (record, predictions, weights, checkpoint).
 - `study`: the folder of a study: its lock, its tasks, its runs. `digests`: what the lock knows of files.
-- `attribution`: heat maps of a task's candidates, side by side.
+- `attribution`: heat maps of a task's candidates, side by side. `label_errors`: images worth a look.
 
 Others fill these; nothing else writes into a study's folder. Numbers in, numbers
 out: weights and checkpoints pass through here as files that others produced.
@@ -12,6 +12,7 @@ out: weights and checkpoints pass through here as files that others produced.
 from bakeoff.records.atomic import writing
 from bakeoff.records.attribution import Attributions, Explanation, ShownImage
 from bakeoff.records.claim import claim_folder
+from bakeoff.records.label_errors import LabelErrors
 from bakeoff.records.run import SCHEMA, Predictions, RunFolder, RunRecord
 from bakeoff.records.study import StudyFolder, TaskRecord
 
@@ -19,6 +20,7 @@ __all__ = [
     "SCHEMA",
     "Attributions",
     "Explanation",
+    "LabelErrors",
     "Predictions",
     "RunFolder",
     "RunRecord",

@@ -103,6 +103,9 @@ class RunRecord:
     test_readings: list[dict[str, str]] = field(default_factory=list)  # each reading of the test images
     started: str = ""  # UTC, ISO 8601
     ended: str = ""
+    # How far its probabilities can be trusted (`evidence.calibration`): the temperature fitted on validation
+    # images; losses, errors and bins of the test images before and after it. Empty in older records.
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, name: str) -> float:
         """Return a metric, or NaN when the run has none of that name."""
@@ -216,6 +219,21 @@ class RunFolder:
         if missing:
             raise StudyError(f"{self.predictions_path} does not hold predictions: {missing[0]} is missing")
         return Predictions(**{name: arrays[key] for name, key in names.items()})
+
+    def read_probabilities(self, split: Literal["validation", "test"] = "test") -> np.ndarray | None:
+        """Read the probabilities of all classes back, where they still are.
+
+        Args:
+            split: Of which images.
+
+        Returns:
+            float32 of shape (images, classes), in the order of the predictions; None when there are none.
+
+        Raises:
+            StudyError: The file is there but does not hold arrays.
+        """
+        arrays = read_arrays(self.probabilities_path, "probabilities")
+        return None if arrays is None else arrays.get(split)
 
     def test_readings(self) -> list[dict[str, str]]:
         """Return every reading of the test images so far, interrupted ones included."""

@@ -9,6 +9,8 @@ tasks/<task>/task.json      classes, counts, the names of the test images
 tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows
 tasks/<task>/attributions.npz   where in some of them each candidate saw what it answered
+tasks/<task>/label_errors.json  images worth a look: labels that may be wrong, odd images
+tasks/<task>/label_errors.npz   small copies of these
 runs/<task>/<candidate>/seed-<k>/
 """
 
@@ -39,6 +41,7 @@ from bakeoff.records.atomic import (
 )
 from bakeoff.records.attribution import Attributions, read_attributions, write_attributions
 from bakeoff.records.digests import DIGEST, FILES, lock_digest
+from bakeoff.records.label_errors import LabelErrors, label_errors_adapter
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -167,8 +170,8 @@ class StudyFolder:
     def task_files(self, task: str) -> list[Path]:
         """List what a task leaves beside its runs; some of it may not be there."""
         folder = self._task_path(task)
-        pictures = (folder / "examples.npz", folder / "attributions.npz")
-        return [folder / "task.json", self.manifest_path(task), *pictures]
+        names = ("examples.npz", "attributions.npz", "label_errors.json", "label_errors.npz")
+        return [folder / "task.json", self.manifest_path(task), *(folder / name for name in names)]
 
     def write_manifest(self, task: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write the list of a task's images; equal lists give equal bytes."""
@@ -216,14 +219,37 @@ class StudyFolder:
         Raises:
             StudyError: The file is there but does not hold images.
         """
-        path = self._task_path(task) / "examples.npz"
-        arrays = read_arrays(path, "images")
-        if arrays is None:
-            return {}
-        try:
-            return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
-        except (KeyError, ValueError) as error:
-            raise StudyError(f"{path} does not hold images: {error}") from None
+        return _read_images(self._task_path(task) / "examples.npz")
+
+    def write_label_errors(
+        self, task: str, found: LabelErrors, index_N: np.ndarray, images_NHWC: np.ndarray
+    ) -> None:
+        """Keep which images are worth a look, and small copies (uint8, at most 64 pixels) of them."""
+        path = self._task_path(task)
+        if len(index_N):
+            write_arrays(path / "label_errors.npz", {"index": index_N, "images": images_NHWC})
+        else:  # those of earlier runs
+            (path / "label_errors.npz").unlink(missing_ok=True)
+        write_json(path / "label_errors.json", asdict(found))
+
+    def read_label_errors(self, task: str) -> LabelErrors | None:
+        """Read back which images are worth a look.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            The images, or None when nobody has looked for them.
+
+        Raises:
+            StudyError: The file is there but does not hold them.
+        """
+        path = self._task_path(task) / "label_errors.json"
+        return read_checked(path, "a list of images worth a look", label_errors_adapter())
+
+    def read_label_error_images(self, task: str) -> dict[int, np.ndarray]:
+        """Read back the copies of images that are worth a look, as `read_examples` does."""
+        return _read_images(self._task_path(task) / "label_errors.npz")
 
     def write_attributions(self, task: str, kept: Attributions) -> None:
         """Keep heat maps of a task's candidates on some of its test images."""
@@ -255,3 +281,14 @@ class StudyFolder:
 
     def _task_path(self, name: str) -> Path:
         return self.path / "tasks" / slug(name)
+
+
+def _read_images(path: Path) -> dict[int, np.ndarray]:
+    """Read small copies of images by their index; empty when there is no such file."""
+    arrays = read_arrays(path, "images")
+    if arrays is None:
+        return {}
+    try:
+        return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
+    except (KeyError, ValueError) as error:
+        raise StudyError(f"{path} does not hold images: {error}") from None

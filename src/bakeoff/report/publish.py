@@ -5,6 +5,7 @@
     README.md                                the result tables, for whoever browses the folder
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
+    tasks/<task>/label_errors.json           images worth a look, by name
     tasks/<task>/manifest.csv.gz             file, class and part of every image
     tasks/<task>/attributions.npz            where candidates looked, without the images
     runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.digests import FILES, note_files
+from bakeoff.records.label_errors import label_errors_adapter
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.markdown import command_lines, heading, plain_text, table_lines
 from bakeoff.report.view import StudyView
@@ -152,6 +154,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
         if heat is not None:  # what a failing network said may hold a path
             told = [replace(one, note=without_paths(one.note)) for one in heat.candidates]
             to.write_attributions(task.name, replace(heat, candidates=tuple(told)))
+        doubts = folder.read_label_errors(task.name)
+        if doubts is not None:  # without their pictures
+            doubts = label_errors_adapter().validate_python(without_paths(asdict(doubts)))
+            to.write_label_errors(task.name, doubts, np.zeros(0, np.int64), np.zeros((0, 1, 1, 3), np.uint8))
     for run in folder.records(spec):
         name = (run.task, run.candidate, run.seed)
         _copy_run(run, folder.run(*name), to.run(*name))

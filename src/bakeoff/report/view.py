@@ -206,6 +206,25 @@ class HeatTable:
     notes: tuple[str, ...]
 
 
+class CalibrationView:
+    """How far the candidates' confidence can be trusted."""
+
+    words: tuple[str, ...]
+    figure: Figure  # a small diagram for each candidate
+    table: Table
+    folded: bool  # whether the table waits to be opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelErrorsView:
+    """Images worth a look; a card shows one image, or none where pictures are left out."""
+
+    words: str
+    labels: tuple[Confusion, ...]
+    outliers_words: str
+    outliers: tuple[Confusion, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
@@ -224,6 +243,8 @@ class TaskView:
     networks: tuple[Network, ...]
     apart: tuple[str, ...] = ()  # a sentence for each pair that is told apart
     heat: HeatTable | None = None  # None where no candidate was asked where it looked
+    calibration: CalibrationView | None = None
+    label_errors: LabelErrorsView | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

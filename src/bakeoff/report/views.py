@@ -22,6 +22,8 @@ from bakeoff.report import (
     pictures,
     task_views,
 )
+from bakeoff.report.calibration_views import calibration_view
+from bakeoff.report.label_error_views import label_errors_view
 from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
 from bakeoff.report.words import DIGITS, grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
@@ -113,9 +115,14 @@ def _task_view(
         counter.table()
     confusions_words, cards = pictures.confusions(folder, task.name, images=images)
     colors = figures.color_numbers(task)
+    shown = task_figures(task, runs, index, counter)
+    calibration = calibration_view(task, index, counter.figures + 1, counter.tables + 1)
+    if calibration is not None:
+        counter.figure()
+        counter.table()
     return TaskView(
         name=task.name, anchor=task_views.anchor(index), words=task_views.task_words(task), results=results,
-        notes=task_views.notes(task), figures=task_figures(task, runs, index, counter),
+        notes=task_views.notes(task), figures=shown,
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
@@ -123,6 +130,7 @@ def _task_view(
         heat=attribution_views.heat_table(
             folder, task.name, [run.record for run in runs], colors, images=images
         ),
+        calibration=calibration, label_errors=label_errors_view(folder, task.name, images=images),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Small copies of the test images that the report shows, kept when a task's runs have ended."""
+"""Small copies of the images that the report shows, kept when a task's runs have ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from PIL import Image
 
 from bakeoff.data.prepare import TaskData
 from bakeoff.evidence.confusion import examples_for_task
+from bakeoff.evidence.label_errors import asked_runs, find_label_errors
+from bakeoff.evidence.runs import load_runs
 from bakeoff.records import StudyFolder
 
 LARGEST = 64  # pixels
@@ -17,10 +19,28 @@ def keep_examples(folder: StudyFolder, task: str, data: TaskData) -> None:
     index = np.asarray(examples_for_task(folder, task), dtype=np.int64)
     if len(index) == 0:
         return
+    folder.write_examples(task, index, _small_copies(data, index))
+
+
+def keep_label_errors(folder: StudyFolder, task: str, data: TaskData) -> None:
+    """Store which images are worth a look, unless the same runs have been asked before."""
+    known = folder.read_label_errors(task)
+    asked = [run.record.identity for run in asked_runs(load_runs(folder, task=task))]
+    if known is not None and known.of == asked:
+        return
+    found = find_label_errors(folder, task, data.keys)
+    if found is None:
+        return
+    shown = [one.index for one in found.labels] + [one.index for one in found.outliers]
+    index = np.unique(np.array(shown, dtype=np.int64))
+    folder.write_label_errors(task, found, index, _small_copies(data, index))
+
+
+def _small_copies(data: TaskData, index: np.ndarray) -> np.ndarray:
     images_NHWC = data.images_NHWC[index]
-    if images_NHWC.shape[1] > LARGEST:
+    if images_NHWC.shape[1] > LARGEST and len(index):
         images_NHWC = np.stack([
             np.asarray(Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS))
             for image in images_NHWC
         ])  # fmt: skip
-    folder.write_examples(task, index, np.ascontiguousarray(images_NHWC))
+    return np.ascontiguousarray(images_NHWC)

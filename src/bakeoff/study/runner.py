@@ -20,7 +20,7 @@ from bakeoff.records.digests import forget_run, note_files, note_run, note_unkno
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.attribution import keep_attributions
-from bakeoff.study.examples import keep_examples
+from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
@@ -222,6 +222,7 @@ def _run_all(
         if last_of_task:
             keep_examples(folder, run.job.task.name, run.job.data)
             keep_attributions(folder, [one.job for one in planned if one.job.task.name == run.job.task.name])
+            keep_label_errors(folder, run.job.task.name, run.job.data)
             note_files(folder, folder.task_files(run.job.task.name))
     write_results(folder, spec)
 

@@ -29,6 +29,7 @@ class Account:
     source: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, Any] = field(default_factory=dict)
     features: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def record(
         self,
@@ -85,6 +86,7 @@ class Account:
             test_readings=readings,
             started=self.started,
             ended=now(),
+            calibration=self.calibration,
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )

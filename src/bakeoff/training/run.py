@@ -22,6 +22,7 @@ from torch import nn
 
 from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, DataError, ResourceError, StudyError
+from bakeoff.evidence.calibration import calibrate
 from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.models.architecture import describe_origin, title, user_files
@@ -344,6 +345,10 @@ class _Work:
         self._write_weights(state)
         for split, kept in predictions.items():
             self.account.metrics |= measure(kept, split)
+        labels_N = job.data.labels_N
+        self.account.calibration = calibrate(
+            found["validation"], labels_N[index["validation"]], found["test"], labels_N[index["test"]]
+        ).as_record()
 
     def _write_weights(self, state: TrainingState) -> None:
         weights = {  # copies: safetensors refuses weights that share memory, as tied layers do

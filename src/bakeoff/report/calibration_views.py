@@ -1,0 +1,206 @@
+"""How far confidence can be trusted, in words: the figure of small diagrams, the table, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bakeoff.evidence.confidence import CandidateCalibration, Scaled
+from bakeoff.evidence.intervals import Interval
+from bakeoff.evidence.summary import CandidateSummary, TaskSummary
+from bakeoff.evidence.symptoms import UNTRUSTED
+from bakeoff.evidence.words import listing, number, percent
+from bakeoff.report.reliability import reliability_chart
+from bakeoff.report.view import CalibrationView, Cell, Column, Figure, Panel, Row, Table, numbers, words
+from bakeoff.report.words import MISSING, grouped, plural, range_words, typeset
+
+FEW = 6  # candidates up to which the table is open; on a phone each fills half a screen
+
+_MEANING = (
+    "A classifier is calibrated when it is as often right as it says: of all images on which it says 80 %, "
+    "it should get 80 % right. This matters wherever a probability decides something: what is shown to a "
+    "person, what is thrown away."
+)
+_SCALING = (
+    "Temperature scaling divides the network's last numbers, before they become probabilities, by one "
+    "number. It changes no answer and no accuracy, only how sure the network sounds. The number is fitted on "
+    "the validation images; what it brings is measured on the test images."
+)
+
+
+def calibration_view(
+    task: TaskSummary, index: int, figure_number: int, table_number: int
+) -> CalibrationView | None:
+    """Show how far each candidate's confidence can be trusted.
+
+    Args:
+        task: Of a study.
+        index: The task's place in it.
+        figure_number: On the page.
+        table_number: On the page.
+
+    Returns:
+        Words, diagrams and table; None when no run has left predictions.
+    """
+    known = [(row, row.calibration) for row in _best_first(task) if row.calibration is not None]
+    if not known:
+        return None
+    order = [row.name for row in task.candidates]
+    scaled = [row.name for row, found in known if found.after is not None]
+    text = [_MEANING, typeset(_advice(*known[0]))]
+    if scaled:
+        text.append(_SCALING)
+    if len(scaled) < len(known):
+        older = listing([row.name for row, found in known if found.after is None])
+        text.append(f"Temperature and Brier score were not recorded for {older}.")
+    return CalibrationView(
+        words=tuple(text),
+        figure=_figure(known, order, index, figure_number),
+        table=_table(known, order, table_number, scaled=bool(scaled)),
+        folded=len(known) > FEW,
+    )
+
+
+def _best_first(task: TaskSummary) -> list[CandidateSummary]:
+    measured = [row for row in task.candidates if row.accuracy is not None]
+    return sorted(measured, key=lambda row: -row.accuracy.mean if row.accuracy else 0.0)
+
+
+def _advice(row: CandidateSummary, found: CandidateCalibration) -> str:
+    """Say what to do with the probabilities of the most accurate candidate."""
+    says = f"{row.name}, the most accurate, says {percent(found.confidence)} on average and is right in "
+    says += percent(found.accuracy)
+    error = f"corrected error {_points(found.error.mean)} points"
+    if (found.error.low or 0.0) <= UNTRUSTED:
+        return f"{says}: its probabilities can be taken about as they are ({error}, {_ends(found.error)})."
+    direction = "too sure" if found.gap > 0 else "too modest"
+    if abs(found.gap) < found.error.mean / 2:
+        direction = "too sure in places and too modest in others"
+    return f"{says}: it is {direction} ({error}, {_ends(found.error)}).{_remedy(found)}"
+
+
+def _remedy(found: CandidateCalibration) -> str:
+    if found.temperature is None or found.after is None or found.unfitted:
+        return ""
+    if found.after.error.mean >= found.error.mean:
+        return " Temperature scaling does not mend that."
+    temperature, left = f"{found.temperature.mean:.2f}", _points(found.after.error.mean)
+    return f" Divided by a temperature of {temperature}, they are off by {left} points."
+
+
+def _figure(
+    known: Sequence[tuple[CandidateSummary, CandidateCalibration]],
+    order: Sequence[str],
+    index: int,
+    figure_number: int,
+) -> Figure:
+    said = {
+        row.name: f"Reliability of {row.name}: says {percent(found.confidence)} on average, is right in "
+        f"{percent(found.accuracy)}; the numbers are in the table below"
+        for row, found in known
+    }
+    panels = tuple(
+        Panel(
+            key=f"task-{index + 1}-reliability-{order.index(row.name) + 1}", title=row.name,
+            spec=reliability_chart(row.name, order, found.bins, found.after.bins if found.after else ()),
+            description=said[row.name],
+            marks=("seed", "dashed", *(("published",) if found.after else ())),
+        )
+        for row, found in known
+    )  # fmt: skip
+    marks = [
+        ("seed", "images on which it says about so much; the larger, the more images"),
+        ("dashed", "perfect: as often right as it says"),
+    ]
+    if any(found.after for _, found in known):
+        marks.append(("published", "after temperature scaling"))
+    caption = (
+        "How often each candidate is right, against how often it says so. Below the dashed line it promises "
+        "too much, above it too little."
+    )
+    if any(found.seeds > 1 for _, found in known):
+        caption += " The images of all its seeds together."
+    return Figure(number=figure_number, caption=caption, panels=panels, marks=tuple(marks))
+
+
+def _table(
+    known: Sequence[tuple[CandidateSummary, CandidateCalibration]],
+    order: Sequence[str],
+    table_number: int,
+    *,
+    scaled: bool,
+) -> Table:
+    columns = [words("Candidate"), numbers("it says", "On average"), numbers("is right", "On average")]
+    columns += [numbers("as measured", "Error, points"), numbers("corrected", "Error, points")]
+    if scaled:
+        columns += [
+            numbers("scaled", "Error, points"), numbers("Temperature"),
+            numbers("as it is", "Log-loss, nats"), numbers("scaled", "Log-loss, nats"),
+            numbers("as it is", "Brier score"), numbers("scaled", "Brier score"),
+        ]  # fmt: skip
+    rows = tuple(Row(cells=_cells(row, found, order, columns)) for row, found in known)
+    return Table(
+        number=table_number, caption=_caption(known, scaled=scaled), columns=tuple(columns), rows=rows
+    )
+
+
+def _cells(
+    row: CandidateSummary, found: CandidateCalibration, order: Sequence[str], columns: Sequence[Column]
+) -> tuple[Cell, ...]:
+    unsure = (found.error.low or 0.0) > UNTRUSTED
+    cells = [
+        Cell(text=row.name, color=order.index(row.name)),
+        Cell(text=percent(found.confidence)),
+        Cell(text=percent(found.accuracy)),
+        Cell(text=_points(found.measured),
+             sub=f"by chance to {_points(found.perfect)}; equal-mass {_points(found.measured_equal_mass)}"),
+        Cell(text=_points(found.error.mean), sub=_ends(found.error), tone="warn" if unsure else ""),
+        *_scaled_cells(found),
+    ]  # fmt: skip
+    return tuple(cells[: len(columns)])
+
+
+def _scaled_cells(found: CandidateCalibration) -> list[Cell]:
+    if found.temperature is None or found.before is None or found.after is None:
+        return [Cell(text=MISSING, sub="not recorded"), *(Cell(text=MISSING) for _ in range(5))]
+    cells = [
+        Cell(text=_points(found.after.error.mean), sub=_ends(found.after.error)),
+        _interval_cell(found.temperature, lambda value: f"{value:.2f}"),
+    ]
+    if found.unfitted:
+        cells[1] = Cell(text=cells[1].text, sub=f"not fitted: {found.unfitted}", tone="warn")
+    quantities: tuple[Callable[[Scaled], Interval], ...] = (lambda s: s.loss, lambda s: s.brier)
+    for quantity in quantities:
+        cells += [_interval_cell(quantity(side), number) for side in (found.before, found.after)]
+    return cells
+
+
+def _interval_cell(found: Interval, write: Callable[[float], str]) -> Cell:
+    return Cell(text=write(found.mean), sub=range_words(found.low, found.high, write))
+
+
+def _caption(known: Sequence[tuple[CandidateSummary, CandidateCalibration]], *, scaled: bool) -> str:
+    images = grouped(max(found.images for _, found in known))
+    seeds = max(found.seeds for _, found in known)
+    over = f"{plural(seeds, 'seed')} and " if seeds > 1 else ""
+    text = (
+        "Calibration on the test images. Error: how far confidence and accuracy are apart, mean over the "
+        "images (expected calibration error, 15 bins of equal width; Guo et al. 2017). As measured it is too "
+        "high on few images: perfect probabilities show up to what is said there. Corrected: without that, "
+        f"with its 95 % interval over {over}{images} images. Equal-mass: in bins of equally many images."
+    )
+    if scaled:
+        text += " Log-loss and Brier score: the lower, the better; both count accuracy too."
+    return text
+
+
+def _points(fraction: float) -> str:
+    """Write an error in percentage points.
+
+    >>> _points(0.1234), _points(0.0)
+    ('12.3', '0.0')
+    """
+    return f"{100 * fraction:.1f}"
+
+
+def _ends(found: Interval) -> str:
+    return range_words(found.low, found.high, _points)

@@ -1,0 +1,216 @@
+"""A candidate's calibration over seeds; intervals are checked by simulation against a known truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bakeoff.evidence.calibration import calibrate, equal_width, reliability
+from bakeoff.evidence.confidence import calibrate_candidate, resampled_gaps, trust, trust_bins
+from bakeoff.evidence.predictions import summarise_probabilities
+from bakeoff.evidence.runs import Run
+from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records.atomic import write_arrays
+from bakeoff.rng import generator
+
+CLASSES = 6
+
+
+def probabilities(images: int, sharpness: float, seed: int, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Draw what a network says: images are shared by the seeds, a seed adds noise of its own."""
+    shared, own = generator(0, split, images), generator(seed, f"own {split}", images)
+    logits_NK = shared.normal(0, 1.5, (images, CLASSES))
+    exp_NK = np.exp(logits_NK)
+    cumulative_NK = (exp_NK / exp_NK.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    label_N = (shared.random((images, 1)) > cumulative_NK[:, :-1]).sum(axis=1)
+    logits_NK = sharpness * (logits_NK + own.normal(0, 0.3, logits_NK.shape))
+    exp_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+    return (exp_NK / exp_NK.sum(axis=1, keepdims=True)).astype(np.float32), label_N
+
+
+def make_run(
+    seed: int = 0, *, sharpness: float = 3.0, folder: RunFolder | None = None, recorded: bool = True
+) -> Run:
+    images = {"validation": 300, "test": 800}
+    by_split = {split: probabilities(n, sharpness, seed, split) for split, n in images.items()}
+    kept = {
+        split: summarise_probabilities(found_NK, label_N, np.arange(len(label_N)))
+        for split, (found_NK, label_N) in by_split.items()
+    }
+    values = calibrate(*by_split["validation"], *by_split["test"]).as_record() if recorded else {}
+    record = RunRecord(
+        identity=str(seed), study="s", task="t", candidate="c", seed=seed, status="finished",
+        calibration=values,
+    )  # fmt: skip
+    if folder is not None:
+        folder.write_predictions(kept)
+        write_arrays(folder.probabilities_path, {split: found for split, (found, _) in by_split.items()})
+    return Run(record=record, test=kept["test"], validation=kept["validation"], metrics={}, folder=folder)
+
+
+def test_the_numbers_of_a_candidate_are_means_over_its_seeds() -> None:
+    runs = [make_run(seed) for seed in (0, 1, 2)]
+    found = calibrate_candidate(runs)
+    assert found is not None
+    assert found.before is not None
+    assert found.after is not None
+    stored = [run.record.calibration for run in runs]
+    for name, ours in (("loss", found.after.loss), ("brier", found.after.brier)):
+        values = [values["after"][name] for values in stored]
+        assert ours.mean == pytest.approx(np.mean(values))
+        over_seeds = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+        error = np.mean([values["after"][f"{name}_error"] for values in stored])
+        over_images = stats.t.interval(0.95, 799, loc=np.mean(values), scale=error)
+        half = math.hypot(ours.mean - over_seeds[0], ours.mean - over_images[0])
+        assert ours.low == pytest.approx(ours.mean - half)
+        assert ours.over == "seeds and images"
+    temperatures = [values["temperature"] for values in stored]
+    assert found.temperature is not None
+    assert found.temperature.mean == pytest.approx(np.mean(temperatures))
+    assert found.measured == pytest.approx(np.mean([values["before"]["ece"] for values in stored]))
+    assert found.largest == pytest.approx(np.mean([values["before"]["mce"] for values in stored]))
+    assert sum(one.images for one in found.bins) == 3 * 800
+    assert (found.seeds, found.images) == (3, 800)
+
+
+def test_what_is_overconfident_promises_more_than_it_keeps_and_scaling_mends_it() -> None:
+    found = calibrate_candidate([make_run(seed) for seed in (0, 1)])
+    assert found is not None
+    assert found.before is not None
+    assert found.after is not None
+    assert found.gap > 0.2
+    assert found.error.low is not None
+    assert found.error.low > 0.15 > found.perfect
+    assert found.after.error.mean < 0.05
+    assert found.after.loss.mean < found.before.loss.mean
+
+
+def test_one_seed_is_bounded_over_its_images_alone() -> None:
+    found = calibrate_candidate([make_run()])
+    assert found is not None
+    assert found.after is not None
+    assert found.temperature is not None
+    assert found.error.over == found.after.brier.over == "images"
+    assert found.temperature.low is None  # one seed says nothing about how temperatures vary
+
+
+def test_seeds_are_no_extra_images() -> None:
+    once, often = calibrate_candidate([make_run(0)]), calibrate_candidate([make_run(0) for _ in range(9)])
+    assert once is not None
+    assert often is not None
+    assert often.error.half_width == pytest.approx(once.error.half_width)
+
+
+def test_the_order_in_which_a_seed_keeps_its_images_does_not_matter() -> None:
+    runs = [make_run(seed) for seed in (0, 1)]
+    order_N = generator(0, "shuffle").permutation(800)
+    assert runs[1].test is not None
+    shuffled = replace(runs[1].test, **{k: v[order_N] for k, v in vars(runs[1].test).items()})
+    assert calibrate_candidate([runs[0], replace(runs[1], test=shuffled)]) == calibrate_candidate(runs)
+
+
+def test_an_older_record_takes_it_from_the_full_probabilities_where_they_still_are(tmp_path: Path) -> None:
+    older = make_run(folder=RunFolder(tmp_path), recorded=False)
+    found = calibrate_candidate([older])
+    newer = calibrate_candidate([make_run()])
+    assert found == newer
+    older.folder.probabilities_path.unlink()  # type: ignore[union-attr]
+    without = calibrate_candidate([older])
+    assert without is not None
+    assert newer is not None
+    assert (without.temperature, without.before, without.after) == (None, None, None)
+    assert (without.error, without.bins) == (newer.error, newer.bins)
+
+
+@pytest.mark.parametrize("damage", ["cut", "of another run", "fewer"])
+def test_full_probabilities_that_are_damaged_or_anothers_count_as_missing(
+    tmp_path: Path, damage: str
+) -> None:
+    run = make_run(folder=RunFolder(tmp_path), recorded=False)
+    assert run.folder is not None
+    path = run.folder.probabilities_path
+    stored = {split: run.folder.read_probabilities(split) for split in ("validation", "test")}  # type: ignore[arg-type]
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif damage == "fewer":
+        write_arrays(path, {split: values[:-1] for split, values in stored.items() if values is not None})
+    else:
+        write_arrays(path, {split: values[::-1] for split, values in stored.items() if values is not None})
+    found = calibrate_candidate([run])
+    assert found is not None
+    assert found.temperature is None
+
+
+def test_a_candidate_without_predictions_has_none() -> None:
+    assert calibrate_candidate([]) is None
+    assert calibrate_candidate([replace(make_run(), test=None)]) is None
+
+
+# The correction of the expected calibration error, and its interval
+
+
+def one(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return resampled_gaps([confidence_N], [right_N], resamples=400)
+
+
+def test_equal_draws_give_equal_intervals_to_the_last_bit() -> None:
+    random = generator(0, "equal")
+    confidence_N, right_N = random.random(500), random.random(500) < 0.5
+    assert trust(*one(confidence_N, right_N)) == trust(*one(confidence_N, right_N))
+
+
+def test_resamples_move_a_bin_by_its_own_standard_error() -> None:
+    random = generator(0, "spread")
+    confidence_N = 0.5 + 0.5 * random.random(3000)
+    right_N = random.random(3000) < 0.7
+    gap_SJ, shift_BSJ = resampled_gaps([confidence_N], [right_N], resamples=1000)
+    by_image_N = np.where(confidence_N > 14 / 15, right_N - confidence_N, 0.0)  # of the last bin
+    assert gap_SJ[0, -1] == pytest.approx(by_image_N.mean(), abs=1e-8)
+    assert shift_BSJ[:, 0, -1].std() == pytest.approx(by_image_N.std() / math.sqrt(3000), rel=0.1)
+    assert abs(shift_BSJ.mean()) < 1e-4
+
+
+def test_perfect_probabilities_on_few_images_are_not_blamed() -> None:
+    """A measured error of 6 points is what chance shows in 15 bins of 250 images; the corrected holds 0."""
+    random, held, means = generator(0, "perfect"), 0, []
+    for _ in range(100):
+        confidence_N = 0.2 + 0.8 * random.beta(2, 1, 250)
+        right_N = random.random(250) < confidence_N
+        found = trust(*one(confidence_N, right_N))
+        held += found.error.low == 0
+        means.append(found.error.mean)
+    assert held >= 90
+    assert np.mean(means) < 0.035  # as measured it is 0.065 in the mean
+
+
+def test_bins_alone_give_nearly_the_same_as_their_images() -> None:
+    random = generator(0, "bins")
+    confidence_N = 0.2 + 0.8 * random.beta(2, 1, 1500)
+    right_N = random.random(1500) < 0.8 * confidence_N
+    by_image = trust(*resampled_gaps([confidence_N], [right_N]))
+    by_bin = trust_bins([reliability(confidence_N, right_N, equal_width())])
+    assert by_bin.error.mean == pytest.approx(by_image.error.mean, abs=0.003)
+    assert by_bin.error.half_width == pytest.approx(by_image.error.half_width, rel=0.2)
+    assert by_bin.perfect == pytest.approx(by_image.perfect, rel=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [250, 1000, 5000])
+@pytest.mark.parametrize("overconfidence", [0.0, 0.02, 0.1, 0.3])
+def test_about_95_of_100_intervals_hold_the_true_error(images: int, overconfidence: float) -> None:
+    """Also where the true error is 0: there the percentiles of a bootstrap hold nothing."""
+    random = generator(0, "coverage of calibration", images, round(100 * overconfidence))
+    many_N = 0.2 + 0.8 * random.beta(2, 1, 1_000_000)
+    true = overconfidence * many_N.mean()
+    repetitions = 400 if images < 5000 else 200
+    held = 0
+    for _ in range(repetitions):
+        confidence_N = 0.2 + 0.8 * random.beta(2, 1, images)
+        right_N = random.random(images) < (1 - overconfidence) * confidence_N
+        held += trust(*one(confidence_N, right_N)).error.holds(true)
+    assert 0.90 < held / repetitions < 0.99
