@@ -2,8 +2,11 @@
 
 Confident learning: a label is doubted where the averaged probability of another class reaches what
 is usual for that class. Whose probabilities: the mean over all runs of the candidates that are
-nearly as accurate as the best, each run scaled by its temperature first, so that no loud network
-outvotes the others. Networks of several kinds make fewer mistakes in common than seeds of one.
+not much worse than the best, each run scaled by its temperature first, so that no loud network
+outvotes the others. Networks of several kinds make fewer mistakes in common than seeds of one: with
+2 % of the labels of 4,000 images of CIFAR-10 made wrong, and four kinds of classifier right on 46 to
+53 %, the average precision of the list was 0.094 from one run, 0.132 from three seeds of the
+best kind, 0.151 from all kinds and seeds (2026-11-26, 20 draws).
 
 Shape letters: N images (validation, then test), K classes, R runs.
 """
@@ -25,7 +28,7 @@ from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.records.label_errors import DoubtedLabel, LabelErrors, Outlier, Part
 
 MOST = 6  # shown of each: a handful; with weak networks confident learning doubts many labels
-NEARLY = 0.9  # of the best candidate's accuracy, that another must reach to be asked
+ENOUGH = 0.8  # of the best candidate's accuracy, that another must reach to be averaged
 OUTLYING = 0.9  # an odd image is among the tenth with the highest loss, and entropy, in every run
 
 
@@ -133,11 +136,11 @@ def find_label_errors(folder: StudyFolder, task: str, files: Sequence[str]) -> L
         StudyError: A record is damaged.
     """
     runs = asked_runs(load_runs(folder, task=task))
-    nearly, asked = _nearly_best(runs), _Asked()
+    good, asked = _good_enough(runs), _Asked()
     for run in runs:
         said = _said_by(run)
         if said is not None:
-            asked.hear(run.record, said, averaged=run.record.candidate in nearly)
+            asked.hear(run.record, said, averaged=run.record.candidate in good)
     return asked.decide([run.record.identity for run in runs], files)
 
 
@@ -237,13 +240,13 @@ class _Asked:
         return found
 
 
-def _nearly_best(runs: Sequence[Run]) -> set[str]:
-    """Name the candidates that are nearly as accurate as the best, by their mean over seeds."""
+def _good_enough(runs: Sequence[Run]) -> set[str]:
+    """Name the candidates that are not much worse than the best, by their mean over seeds."""
     by_name: dict[str, list[float]] = {}
     for run in runs:
         by_name.setdefault(run.record.candidate, []).append(run.metric("test_accuracy") or 0.0)
     means = {name: math.fsum(values) / len(values) for name, values in by_name.items()}
-    return {name for name, mean in means.items() if mean >= NEARLY * max(means.values())}
+    return {name for name, mean in means.items() if mean >= ENOUGH * max(means.values())}
 
 
 def _said_by(run: Run) -> _Said | None:
