@@ -206,6 +206,7 @@ class HeatTable:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
 class CalibrationView:
     """How far the candidates' confidence can be trusted."""
 
