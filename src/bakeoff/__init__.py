@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
     from bakeoff.errors import BakeoffError
+    from bakeoff.estimator import ImageClassifier
     from bakeoff.study.trained import load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
+__all__ = [
+    "BakeoffError", "ImageClassifier", "StudyResult", "estimate", "load", "open_study", "pick", "run",
+    "train",
+]  # fmt: skip
 
 _HOMES = {
     "BakeoffError": "errors",
+    "ImageClassifier": "estimator",
     "StudyResult": "api",
     "estimate": "api",
     "load": "study.trained",
