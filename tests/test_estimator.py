@@ -193,7 +193,10 @@ def test_a_study_is_left_where_that_is_asked_for(fitted, colours, tmp_path):
     assert same(model.predict_proba(pixels_NHWC), fitted.predict_proba(pixels_NHWC))
     assert model.record_ == bakeoff.open_study(tmp_path / "out").records[0]
     assert clone(model).fit(pixels_NHWC, names).record_ == model.record_  # found, not trained again
-    assert "0 test images" in bakeoff.open_study(tmp_path / "out").table()
+    table = bakeoff.open_study(tmp_path / "out").table()
+    assert "0 test images" in table
+    assert "not tested" in table
+    assert "It has no test images" in bakeoff.open_study(tmp_path / "out").report().read_text()
 
 
 def test_a_listener_hears_and_may_stop(colours):

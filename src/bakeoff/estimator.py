@@ -8,9 +8,9 @@ for testing: that is what the one who calls `cross_val_score` does.
     >>> from sklearn.model_selection import cross_val_score
     >>> from bakeoff import ImageClassifier
     >>> X, y = load_digits(return_X_y=True)  # 1,797 rows of 64 numbers: images of 8 x 8
-    >>> model = ImageClassifier("model1", epochs=10)
-    >>> cross_val_score(model, X, y, cv=5).mean()  # doctest: +SKIP
-    0.97
+    >>> model = ImageClassifier("model1", epochs=15, lr=3e-3)
+    >>> cross_val_score(model, X, y, cv=5).mean().round(3)  # doctest: +SKIP
+    0.973
 
 Shape letters: N images, H rows, W columns, C channels, F numbers of an image, K classes.
 """
