@@ -23,7 +23,7 @@ def test_the_tree_is_the_one_drawn_in_the_module(error, parent):
 
 def test_every_error_of_the_module_is_caught_by_the_base():
     raised = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
-    assert len(raised) == 7
+    assert len(raised) == 8
     assert all(issubclass(error, BakeoffError) for error in raised)
 
 

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api import StudyResult, compare, estimate, open_study, pick, run, train, verify
     from bakeoff.errors import BakeoffError
+    from bakeoff.estimator import ImageClassifier
     from bakeoff.study.trained import load
 
 __all__ = [
-    "BakeoffError", "StudyResult", "compare", "estimate", "load", "open_study", "pick", "run", "train",
-    "verify",
+    "BakeoffError", "ImageClassifier", "StudyResult", "compare", "estimate", "load", "open_study", "pick",
+    "run", "train", "verify",
 ]  # fmt: skip
 
 _HOMES = {
     "BakeoffError": "errors",
+    "ImageClassifier": "estimator",
     "StudyResult": "api",
     "compare": "api",
     "estimate": "api",

@@ -6,7 +6,8 @@
     ├── DataError          the images or labels are not usable
     ├── StudyError         a folder or a run contradicts the study's plan
     │   └── BusyError      another process is at work in this study's folder
-    └── ResourceError      the machine lacks what was asked for (disk, device, network)
+    ├── ResourceError      the machine lacks what was asked for (disk, device, network)
+    └── EstimatorError     any of these in scikit-learn's classifier, where it is a ValueError too
 
 A message is one line: the setting or file, what came, what is accepted. Only the
 command line catches these, prints the line and exits with 2.
@@ -44,6 +45,10 @@ class BusyError(StudyError):
 
 class ResourceError(BakeoffError):
     """The machine lacks something that was asked for."""
+
+
+class EstimatorError(BakeoffError, ValueError):
+    """What the scikit-learn classifier was given is not usable; scikit-learn expects a ValueError."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

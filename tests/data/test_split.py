@@ -13,7 +13,7 @@ from bakeoff.data.split import Parts, cut
 from bakeoff.errors import DataError
 
 
-def cut_all(labels: list[int], parts: list[Split | None] | None = None, **more: float) -> Parts:
+def cut_all(labels: list[int], parts: list[Split | None] | None = None, **more: float | None) -> Parts:
     settings = {"test": 0.2, "validation": 0.1, "seed": 0, **more}
     class_ids = [f"c{label}" for label in range(max(labels) + 1)]
     return cut(np.array(labels), parts or [None] * len(labels), class_ids, **settings)  # type: ignore[arg-type]
@@ -71,6 +71,15 @@ def test_a_source_with_validation_but_no_test_is_tested_on_training_images() -> 
     assert parts.validation.tolist() == [8, 9, 18, 19]
     assert len(parts.test) == 4
     assert set(parts.test).isdisjoint(parts.validation)
+
+
+def test_where_nothing_is_to_be_tested_all_but_validation_is_trained_on() -> None:
+    parts = cut_all([0] * 20 + [1, 1], test=None)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (19, 3, 0)
+    given_parts: list[Split | None] = (["train"] * 3 + ["test"]) * 2
+    assert cut_all([0] * 4 + [1] * 4, given_parts, test=None).test.tolist() == [3, 7]
+    with pytest.raises(DataError, match=r"class 'c1' has 1 image .* at least 2 \(train, validation\)"):
+        cut_all([0, 0, 1], test=None)
 
 
 def test_a_source_with_a_test_part_has_validation_cut_from_training() -> None:

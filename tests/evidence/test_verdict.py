@@ -66,3 +66,10 @@ def test_a_task_joins_its_groups_and_counts_what_is_missing() -> None:
         "2 of 6 runs are still to come."
     )
     assert task_verdict([], 6, 6) == "No run of this task has finished."
+
+
+def test_a_task_without_test_images_says_nothing_of_others() -> None:
+    assert task_verdict(["No run has finished."], 1, 2, tested=False) == (
+        "It has no test images: all were given to learn from, and nothing is said of others. "
+        "1 of 2 runs is still to come."
+    )

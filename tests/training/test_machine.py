@@ -1,6 +1,7 @@
 """Device, threads and precision, decided without the hardware that they are about."""
 
 import os
+from contextlib import suppress
 
 import pytest
 import torch
@@ -133,3 +134,16 @@ def test_the_environment_names_versions_and_hardware():
     assert (found["device"], found["threads"]) == ("cpu", 3)
     assert found["memory_bytes"] > 1e8
     assert all(value for value in found.values())
+
+
+def test_a_machine_is_given_back_as_it_was(monkeypatch):
+    monkeypatch.setattr(machine, "keep_pages", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    threads, seen = torch.get_num_threads(), []
+    with suppress(ZeroDivisionError), machine.as_it_was():
+        Machine("cpu", threads + 1).apply()
+        seen += [torch.get_num_threads() - threads, torch.backends.cudnn.benchmark]
+        raise ZeroDivisionError
+    assert seen == [1, False]
+    assert torch.get_num_threads() == threads
+    assert torch.backends.cudnn.benchmark

@@ -54,6 +54,22 @@ def test_each_fit_is_the_logistic_regression_of_scikit_learn(monkeypatch):
     assert best.row["validation_accuracy"] == max(fit.row["validation_accuracy"] for fit in fits)
 
 
+def test_features_of_which_most_never_vary_are_fitted_too(monkeypatch):
+    monkeypatch.setattr(probe, "SMALLEST_GAIN", 1e-10)
+    random = np.random.default_rng(0)
+    values = random.normal(size=(39, 200)) * (random.random(200) < 0.1)  # as a network's, of few images
+    labels = values[:, values.any(axis=0)].argmax(axis=1) % 3
+    rows = torch.tensor(values, dtype=torch.float32), torch.tensor(labels)
+    fits = []
+    Probe(rows, rows, 3, Objective()).walk(fits.append)
+    deviation = np.where(values.std(axis=0) > 1e-5, values.std(axis=0), 1)
+    theirs = LogisticRegression(C=1 / (39 * fits[0].penalty), tol=1e-6, max_iter=5000)
+    theirs.fit((values - values.mean(axis=0)) / deviation, labels)
+    expected = theirs.predict_proba((values - values.mean(axis=0)) / deviation)
+    ours = (rows[0] @ fits[0].weight_KF.T + fits[0].bias_K).softmax(dim=1).numpy()
+    np.testing.assert_allclose(ours, expected, atol=2e-3)
+
+
 def test_the_walk_ends_when_validation_no_longer_gains():
     train, validation = _rows(200, 0), _rows(100, 1)
     fits = []

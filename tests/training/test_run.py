@@ -41,6 +41,15 @@ def _equal(one, other):
 # A run that finishes
 
 
+def test_a_task_without_test_images_is_validated_and_no_more(tmp_path):
+    record, folder = train(make_job(tmp_path, data=pictures(test=0)), tmp_path / "run")
+    assert record.status == "finished"
+    assert {name.partition("_")[0] for name in record.metrics} == {"validation"}
+    assert record.test_readings == folder.test_readings() == []
+    assert folder.read_predictions("test") is None
+    assert measure(folder.read_predictions("validation"), "validation") == record.metrics
+
+
 def test_a_finished_record_has_every_field_and_comes_back_equal(tmp_path):
     job = make_job(tmp_path, "dropout")
     record, folder = train(job, tmp_path / "run")

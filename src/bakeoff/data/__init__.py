@@ -6,7 +6,8 @@
   they are packed. `download`: official files, checked and resumed.
 - `decode`: the one path from a file to pixels. `workers`, `cache`: that path over all
   files at once, into one memory-mapped array. `split`: who trains, who tests.
-- `prepare`: all of the above as one call.
+- `prepare`: all of the above as one call. `given`, `pixels`: images that a program holds, and numbers
+  that become some.
 
 Importing this does not import torch: decode workers and listings do without it.
 """

@@ -143,33 +143,81 @@ def prepare(
         DataError: The images or labels are not usable.
         ResourceError: The disk is full, or the network is needed and not there.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers: got {workers}, expected a whole number of at least 1")
     began = time.perf_counter()
     cache_dir = cache_dir if cache_dir is not None else cache_home()
     opening = Opening(cache_dir, data_home(), download, progress or silent)
+    _refuse_no_worker(workers)
     listing = open_source(task.data, locations or {}, base_dir, opening)
+    return prepare_listing(
+        task, listing, cache_dir=cache_dir, workers=workers, on_corrupt=on_corrupt, progress=progress,
+        began=began,
+    )  # fmt: skip
+
+
+def prepare_listing(
+    task: TaskSpec,
+    listing: Listing,
+    *,
+    cache_dir: Path,
+    workers: int | None = None,
+    on_corrupt: Literal["stop", "exclude"] = "stop",
+    progress: Progress | None = None,
+    tested: bool = True,
+    began: float | None = None,
+) -> TaskData:
+    """Make images that are listed already ready for training.
+
+    Args:
+        task: Which classes, how drawn, how split; its source is not looked at.
+        listing: The images.
+        cache_dir: Where decoded images are kept.
+        workers: As for `prepare`.
+        on_corrupt: Likewise.
+        progress: Likewise.
+        tested: Whether there is to be a test part; without one, the task says nothing of new images.
+        began: When the work on them began, by `time.perf_counter`; None is now.
+
+    Returns:
+        As `prepare`.
+
+    Raises:
+        ConfigError: A class has another name, or there would be no worker.
+        DataError: The images or labels are not usable.
+        ResourceError: The disk is full.
+    """
+    _refuse_no_worker(workers)
+    began = time.perf_counter() if began is None else began
     wanted = _wanted(task, listing)
-    _cut(task, wanted.items, wanted.labels, wanted.class_ids)  # before the long pass: it may be refused
-    images_NHWC, note, cached = decoded(wanted, cache_dir, workers or usable_cores(), opening.progress)
+    # Before the long pass: it may be refused.
+    _cut(task, wanted.items, wanted.labels, wanted.class_ids, tested)
+    images_NHWC, note, cached = decoded(wanted, cache_dir, workers or usable_cores(), progress or silent)
     if note.unreadable and on_corrupt == "stop":
         raise _corrupt(note.unreadable, listing.place)
     lost = {entry["file"] for entry in note.unreadable}
     items = [item for item in wanted.items if item.key not in lost]
     labels_N = np.array([label for item, label in zip(wanted.items, wanted.labels, strict=True)
                          if item.key not in lost], dtype=np.int64)  # fmt: skip
-    parts = _cut(task, items, labels_N, wanted.class_ids)
+    parts = _cut(task, items, labels_N, wanted.class_ids, tested)
     keys = [item.key for item in items]
     return _task_data(images_NHWC, labels_N, keys, parts, wanted, listing, note, began, cached)
 
 
+def _refuse_no_worker(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers: got {workers}, expected a whole number of at least 1")
+
+
 def _cut(
-    task: TaskSpec, items: Sequence[Item], labels: Sequence[int] | NDArray[np.int64], class_ids: Sequence[str]
+    task: TaskSpec,
+    items: Sequence[Item],
+    labels: Sequence[int] | NDArray[np.int64],
+    class_ids: Sequence[str],
+    tested: bool,
 ) -> Parts:
     """Split as the task says."""
     return cut(
         np.asarray(labels, dtype=np.int64), [item.split for item in items], class_ids,
-        test=task.test, validation=task.validation, seed=task.split_seed,
+        test=task.test if tested else None, validation=task.validation, seed=task.split_seed,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def cut(
     given: Sequence[Split | None],
     class_ids: Sequence[str],
     *,
-    test: float,
+    test: float | None,
     validation: float,
     seed: int,
 ) -> Parts:
@@ -57,12 +57,13 @@ def cut(
         labels_N: Class positions in ``[0, len(class_ids))``.
         given: The source's own part of every image; None where it has none.
         class_ids: The classes' names, for streams and messages.
-        test: Share of the images to test on, when the source gives no test part.
+        test: Share of the images to test on, when the source gives no test part; None cuts none.
         validation: Share of the remaining training images to validate on.
         seed: The task's split seed.
 
     Returns:
-        Positions; every class is in every part that was cut.
+        Positions; every class is in every part that was cut. Without a test part that of training and
+        validation is another one than with it.
 
     Raises:
         DataError: A class has too few images to be in every part that is cut, or is in
@@ -74,11 +75,12 @@ def cut(
     _refuse_untrained(labels_N, train, tested, "test", class_ids)
     _refuse_untrained(labels_N, train, validated, "validation", class_ids)
     wanted = [part for part, own in (("test", tested), ("validation", validated)) if not len(own)]
+    wanted = [part for part in wanted if part != "test" or test is not None]
     _refuse_small(labels_N[train], class_ids, wanted)
     for name, part in (("test", tested), ("validation", validated)):
         if len(part):
             _refuse_absent(labels_N[part], name, class_ids)
-    if not len(tested):
+    if not len(tested) and test is not None:
         tested = _drawn(labels_N, train, class_ids, test, seed, "test", left=len(wanted))
         train = np.setdiff1d(train, tested)
     if not len(validated):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bakeoff.data.classes import choose_classes
 from bakeoff.data.locate import open_source
-from bakeoff.data.source import Item, Opening, Progress, Reader, silent
+from bakeoff.data.source import Item, Listing, Opening, Progress, Reader, silent
 from bakeoff.errors import DataError
 from bakeoff.homes import cache_home, data_home
 from bakeoff.spec.task import TaskSpec
@@ -60,11 +60,27 @@ def survey(
         ResourceError: The disk is full, or the network is needed and not there.
     """
     opening = Opening(cache_dir or cache_home(), data_home(), download, progress or silent)
-    listing = open_source(task.data, locations or {}, base_dir, opening)
+    return survey_listing(open_source(task.data, locations or {}, base_dir, opening), task.classes)
+
+
+def survey_listing(listing: Listing, classes: int | Sequence[str] | None = None) -> Survey:
+    """Look at images that are listed already.
+
+    Args:
+        listing: The images.
+        classes: Which of the classes, as a task says it; None is all.
+
+    Returns:
+        Counts, and the size of the images.
+
+    Raises:
+        ConfigError: A class has another name.
+        DataError: There are no classes.
+    """
     every = sorted({item.class_id for item in listing.items})
     if not every:
         raise DataError(f"data: no classes in {listing.place}, expected at least 2")
-    chosen = set(choose_classes(task.classes, every, listing.names))
+    chosen = set(choose_classes(classes, every, listing.names))
     items = [item for item in listing.items if item.class_id in chosen]
     sides = _sides(items[:: max(1, len(items) // LOOKS)], listing.reader)
     return Survey(len(items), len(chosen), int(median(sides)) if sides else 0)

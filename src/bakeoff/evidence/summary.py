@@ -210,7 +210,9 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
         name=task.name, record=record, control=task.control, classes=classes, test_images=test_images,
         guess=guess, candidates=rows, groups=groups, comparisons=comparisons,
         planned=planned, ended=len(runs),
-        verdict=task_verdict([group.verdict for group in groups if group.ranking], len(runs), planned),
+        verdict=task_verdict(
+            [group.verdict for group in groups if group.ranking], len(runs), planned, tested=test_images != 0
+        ),
     )  # fmt: skip
 
 

@@ -53,11 +53,13 @@ def group_verdict(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comp
     )
 
 
-def task_verdict(verdicts: Sequence[str], ended: int, planned: int) -> str:
-    """Join the verdicts of a task's control groups, and say what is still to come."""
+def task_verdict(verdicts: Sequence[str], ended: int, planned: int, *, tested: bool = True) -> str:
+    """Join the verdicts of a task's control groups, and say what is still to come; untested, it has none."""
     missing = planned - ended
     verb = "is" if missing == 1 else "are"
     later = f" {missing} of {planned} runs {verb} still to come." if missing else ""
+    if not tested:
+        return f"It has no test images: all were given to learn from, and nothing is said of others.{later}"
     if not verdicts:
         return f"No run of this task has finished.{later}"
     if len(verdicts) == 1:

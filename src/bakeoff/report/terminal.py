@@ -118,6 +118,8 @@ def _rate(per_second: float) -> str:
 def _ending(row: CandidateSummary) -> str:
     """Say why a candidate has no accuracy."""
     endings = [name for name in ("diverged", "failed") if row.statuses[name]]
+    if row.statuses["finished"]:
+        return "not tested"
     return " and ".join(endings) or "not run yet"
 
 

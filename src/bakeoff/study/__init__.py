@@ -6,6 +6,7 @@
   listener hears. `estimate`: time, memory and disk, by timing a few steps.
 - `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
 - `single`, `pick`: studies that are laid out by a few wishes and a look at the images.
+- `fitted`: a run's network apart from its folder, which can be pickled.
 - `examples`: small copies of the images that the report shows.
 """
 

@@ -94,8 +94,52 @@ def run_study(
     resolved = open_lock(folder, spec, device=device, threads=threads)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener)
+    return run_prepared(
+        spec, out, data, base_dir=base_dir, selection=selection, cache_dir=options.cache_dir, device=device,
+        threads=threads, listener=listener, checkpoint_seconds=checkpoint_seconds, command=command,
+    )  # fmt: skip
+
+
+def run_prepared(
+    spec: StudySpec,
+    out: Path,
+    data: Mapping[str, TaskData],
+    *,
+    base_dir: Path,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    cache_dir: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    listener: StudyListener | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    command: Mapping[str, Any] | None = None,
+) -> StudyOutcome:
+    """Run or resume a study that is checked and whose images are ready.
+
+    Args:
+        spec: The whole study.
+        out: As for `run_study`.
+        data: The images of every task that is asked for.
+        base_dir: As for `run_study`.
+        selection: As for `run_study`.
+        cache_dir: Where frozen work is kept; None is the user's cache folder.
+        device: As for `run_study`.
+        threads: As for `run_study`.
+        listener: As for `run_study`.
+        checkpoint_seconds: As for `run_study`.
+        command: As for `run_study`.
+
+    Returns:
+        As `run_study`.
+
+    Raises:
+        BakeoffError: A setting or the folder are not usable.
+        Stopped: As for `run_study`.
+    """
+    listener = listener or Quiet()
+    folder = StudyFolder(out)
     with claim_folder(out):
-        # Again: another process may have been here meanwhile, and its lock then holds.
+        # Another process may have been here while images were prepared, and its lock then holds.
         resolved = open_lock(folder, spec, device=device, threads=threads)
         resolved.machine.apply()
         write_lock(folder, spec, resolved, data, command)
@@ -104,7 +148,7 @@ def run_study(
             note_files(folder, folder.task_files(task.name))
         planned = plan_study(
             spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
-            cache_dir=options.cache_dir,
+            cache_dir=cache_dir,
         )  # fmt: skip
         listener.on_plan(planned)
         records = list(_run_all(planned, folder, spec, listener, checkpoint_seconds))

@@ -59,6 +59,7 @@ class Wish:
     input_size: int | None = None  # that the network takes, pixels
     candidate: Mapping[str, Any] = field(default_factory=dict)  # head, train, weights, views ...
     recipe: Mapping[str, Any] = field(default_factory=dict)  # keys of the recipe
+    asker: str = "bakeoff train"  # who asks, for messages
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _check_keys(wish: Wish) -> None:
                 {"name": "wish", stands: wish.model, **said, **wish.candidate}
             ],
         },
-        "bakeoff train",
+        wish.asker,
     )  # fmt: skip
 
 

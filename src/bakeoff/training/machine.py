@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +41,21 @@ class Machine:
     def torch_device(self) -> torch.device:
         """The device as PyTorch names it."""
         return torch.device(self.device)
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Give the process back with the threads and the switches of cuDNN that it had.
+
+    What the C library was told about freed memory stays: it changes no number, and cannot be asked for.
+    """
+    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    switches = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = switches
 
 
 def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine:

@@ -69,7 +69,12 @@ class Probe:
         for values_BF, _ in _chunks(*self.train):
             standard_BF = (values_BF - self.mean_F) / self.deviation_F
             sum_FF += standard_BF.T @ standard_BF
-        variance_F, axes_FF = torch.linalg.eigh(sum_FF / len(self.train[1]))
+        correlations_FF = sum_FF / len(self.train[1])
+        try:
+            variance_F, axes_FF = torch.linalg.eigh(correlations_FF)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch names it at run time alone
+            # Single precision gives up where most features never vary, as with few images of few pixels.
+            variance_F, axes_FF = (part.float() for part in torch.linalg.eigh(correlations_FF.double()))
         return variance_F.clamp(min=0), axes_FF
 
     def walk(self, heard: Callable[[Fit], Any] = lambda fit: None) -> Fit:

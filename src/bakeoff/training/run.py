@@ -322,17 +322,19 @@ class _Work:
             raise Diverged("the trained weights are not finite")
         if describe_frozen(state.scored) != self.account.frozen:
             raise RuntimeError("frozen weights or statistics have changed in training")
-        index: dict[Split, np.ndarray] = {"validation": job.data.validation, "test": job.data.test}
+        index: dict[Split, np.ndarray] = {"validation": job.data.validation}
         found = {
             "validation": predict(
                 state.scored, store, index["validation"],
                 beat=self._beat("validation"), views=job.recipe.test_views,
             ),
-            "test": read_test(
+        }  # fmt: skip
+        if len(job.data.test):  # a program may give all its images to be learned from
+            index["test"] = job.data.test
+            found["test"] = read_test(
                 state.scored, store, index["test"], self.folder,
                 purpose="final evaluation", beat=self._beat("test"), views=job.recipe.test_views,
-            ),
-        }  # fmt: skip
+            )  # fmt: skip
         if not all(np.isfinite(probabilities_NK).all() for probabilities_NK in found.values()):
             raise Diverged("the trained network's outputs are not finite")
         predictions = {
