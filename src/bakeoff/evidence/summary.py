@@ -13,20 +13,19 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
+from bakeoff.evidence.bounded import Bootstrapped, bootstrap_single_runs, metric_interval
 from bakeoff.evidence.comparison import (
     Comparison,
     compare_pairs,
     groups_not_told_apart,
 )
-from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
+from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.metrics import METRICS
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
 from bakeoff.evidence.verdict import group_verdict, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
-from bakeoff.records import Predictions, RunRecord, StudyFolder, TaskRecord
+from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
 
 
@@ -59,8 +58,7 @@ class CandidateSummary:
     statuses: dict[str, int]  # "finished", "diverged", "failed", "missing"
     reasons: tuple[str, ...]  # "seed 1 diverged: the loss became nan at step 12"
     seeds: tuple[int, ...]  # the finished ones
-    # What it showed; over seeds and images, or for one seed over images (of the test accuracy only).
-    # F1 and balanced accuracy are no means over images: theirs are over seeds alone.
+    # What it showed; over seeds and images, or for one seed over its test images (`bounded`)
     accuracy: Interval | None = None
     loss: Interval | None = None
     top5: Interval | None = None
@@ -197,7 +195,12 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}
     classes, test_images, guess = _size(record, runs)
     seeds = spec.seeds_of(task)
-    rows = tuple(_candidate_summary(c, by_candidate[c.name], seeds, record) for c in candidates)
+    single = bootstrap_single_runs(
+        {name: [run for run in own if run.finished] for name, own in by_candidate.items()}
+    )
+    rows = tuple(
+        _candidate_summary(c, by_candidate[c.name], seeds, record, single.get(c.name)) for c in candidates
+    )
     planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
     pairs = [pair for names in rankings.values() for pair in combinations(names, 2)]
@@ -230,14 +233,18 @@ def _size(record: TaskRecord | None, runs: Sequence[Run]) -> tuple[int | None, i
 
 
 def _candidate_summary(
-    candidate: CandidateSpec, runs: Sequence[Run], seeds: Sequence[int], task: TaskRecord | None
+    candidate: CandidateSpec,
+    runs: Sequence[Run],
+    seeds: Sequence[int],
+    task: TaskRecord | None,
+    bootstrapped: Bootstrapped | None,
 ) -> CandidateSummary:
     """Put the runs of one candidate together."""
     finished = [run for run in runs if run.finished]
     ended = Counter(run.record.status for run in runs)
     statuses = {name: ended.get(name, 0) for name in ("finished", "diverged", "failed")}
     statuses["missing"] = len(seeds) - len(runs)
-    measured = {name: _interval(finished, "test", name) for name in METRICS}
+    measured = {name: metric_interval(finished, "test", name, bootstrapped) for name in METRICS}
     known = (finished or list(runs))[0].record if runs else None
     mixed, control_digest = _control(candidate, runs)
     return CandidateSummary(
@@ -250,8 +257,8 @@ def _candidate_summary(
         seeds=tuple(run.record.seed for run in finished),
         accuracy=measured["accuracy"], loss=measured["loss"], top5=measured["top5"],
         macro_f1=measured["macro_f1"], balanced_accuracy=measured["balanced_accuracy"],
-        validation_accuracy=_interval(finished, "validation", "accuracy"),
-        validation_loss=_interval(finished, "validation", "loss"),
+        validation_accuracy=metric_interval(finished, "validation", "accuracy"),
+        validation_loss=metric_interval(finished, "validation", "loss"),
         **_cost([run.record for run in finished]),
         reported=candidate.published,
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
@@ -278,48 +285,6 @@ def _control(candidate: CandidateSpec, runs: Sequence[Run]) -> tuple[str, str]:
     model = of_several_versions(runs)
     mixed = "control" if len(digests) > 1 else f"version of {model}" if model else ""
     return mixed, "+".join([*digests, candidate.name] if mixed else digests)
-
-
-def _interval(finished: Sequence[Run], split: str, name: str) -> Interval | None:
-    """Bound the mean of a metric over everything that was drawn: seeds and images, or one of them.
-
-    Over seeds alone only where images cannot be counted in: metrics that are no mean over images, and
-    runs without predictions. The test accuracy of a single seed is bounded over its images.
-    """
-    measured = [(run, value) for run in finished if (value := run.metric(f"{split}_{name}")) is not None]
-    if not measured:
-        return None
-    bounds = METRICS[name].bounds
-    over_seeds = mean_interval([value for _, value in measured], bounds=bounds)
-    over_images = _over_images([run.test if split == "test" else run.validation for run, _ in measured], name)
-    if over_images is None or over_images.low is None:
-        return over_seeds
-    if len(measured) == 1:
-        return over_images if (split, name) == ("test", "accuracy") else over_seeds
-    return seeds_and_images(over_seeds, over_images, bounds)
-
-
-def _over_images(by_seed: Sequence[Predictions | None], name: str) -> Interval | None:
-    """Bound a metric's mean over seeds as if only images were drawn; None where that cannot be counted."""
-    known = [predictions for predictions in by_seed if predictions is not None]
-    images = {len(predictions.label_N) for predictions in known}
-    if len(known) < len(by_seed) or len(images) != 1 or images == {0}:
-        return None
-    by_image_SN = np.stack([_by_image(predictions, name) for predictions in known])
-    if name == "loss":
-        return mean_interval(by_image_SN.mean(axis=0).tolist()) if np.isfinite(by_image_SN).all() else None
-    return wilson(int(by_image_SN.sum()) / len(known), images.pop()) if name in ("accuracy", "top5") else None
-
-
-def _by_image(predictions: Predictions, name: str) -> np.ndarray:
-    """Return each image's part in a metric, in the order of the images."""
-    if name == "loss":
-        values_N = predictions.loss_N.astype(np.float64)
-    else:
-        hits_NT = predictions.top_NT == predictions.label_N[:, None]
-        values_N = (hits_NT if name == "top5" else hits_NT[:, :1]).any(axis=1)
-    sorted_N: np.ndarray = values_N[np.argsort(predictions.index_N, kind="stable")]
-    return sorted_N
 
 
 def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
