@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study
+from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study, write_run
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.comparison import holm
@@ -323,3 +323,56 @@ def test_evidence_is_computed_without_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'timm')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+STEADY = CandidateSketch(name="steady", skill=2.0, seed_spread=0.0)
+LUCKY = CandidateSketch(name="lucky", skill=1.9, seed_spread=0.0)
+WIDE_TEST = TaskSketch(name="5 classes", classes=5, test_images=2000, validation_images=125)
+
+
+def with_lucky_seed(path: Path, skill: float) -> tuple[StudyFolder, TaskSummary]:
+    """Make two equal candidates, of which one has a seed that is far better than all others."""
+    folder = make_study(path, tasks=[WIDE_TEST], candidates=[STEADY, LUCKY], examples=False)
+    write_run(folder, folder.spec(), WIDE_TEST, replace(LUCKY, skill=skill), 1, "finished", 3)
+    return folder, summarise_study(folder).tasks[0]
+
+
+def test_a_lucky_seed_that_does_not_carry_the_mean_does_not_win(tmp_path: Path) -> None:
+    folder, task = with_lucky_seed(tmp_path, skill=2.1)
+    by_run = {(run.candidate, run.seed): run.metric("test_accuracy") for run in folder.records()}
+    assert max(by_run, key=by_run.__getitem__) == ("lucky", 1)
+    assert task.groups[0].ranking == ("steady", "lucky")
+
+
+def test_a_lucky_seed_that_carries_the_mean_is_not_told_apart(tmp_path: Path) -> None:
+    folder, task = with_lucky_seed(tmp_path, skill=4.0)
+    assert task.groups[0].ranking == ("lucky", "steady")
+    pair = task.comparisons[0]
+    assert abs(pair.difference) > 0.03
+    assert not pair.told_apart
+    assert "lucky came first with" in task.verdict
+    assert "but cannot be told apart from steady" in task.verdict
+    # The lucky seed by itself would have won, and far from chance.
+    alone = folder.spec().model_copy(update={"seeds": (1,)})
+    assert summarise_study(folder, alone).tasks[0].comparisons[0].p_holm < 1e-6
+
+
+def test_a_difference_below_what_the_test_set_can_show_is_not_told_apart(tmp_path: Path) -> None:
+    close = [CandidateSketch(name="a", skill=2.05), CandidateSketch(name="b", skill=2.0)]
+    task = summarise(tmp_path, *close)
+    pair = task.comparisons[0]
+    assert pair.smallest is not None
+    assert abs(pair.difference) < pair.smallest
+    assert task.groups[0].not_told_apart != ()
+    assert "cannot be told apart" in task.verdict
+    assert f"{100 * pair.smallest:.1f} points could have been shown" in task.verdict
+    assert "250 test images and 3 seeds" in task.sensitivity
+
+
+def test_winner_and_runner_up_are_compared_on_every_class(study: StudySummary) -> None:
+    task = study.tasks[1]
+    assert task.rivals == ("model4", "model1")
+    assert len(task.by_class) == 16
+    assert sum(one.difference * one.images for one in task.by_class) / 320 == pytest.approx(
+        task.comparisons[0].difference
+    )

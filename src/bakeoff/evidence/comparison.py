@@ -19,7 +19,8 @@ import numpy as np
 from scipy import special
 
 from bakeoff.errors import StudyError
-from bakeoff.evidence.crossed import spreads
+from bakeoff.evidence.crossed import Spreads, spreads
+from bakeoff.evidence.sensitivity import smallest_of_one_seed, smallest_of_several_seeds
 from bakeoff.records import Predictions
 
 ALPHA = 0.05  # two candidates are told apart when Holm's p is below this
@@ -42,6 +43,11 @@ class Comparison:
     second_only: float
     p: float  # two-sided
     p_holm: float  # corrected for all pairs of the task
+    # The smallest true difference that would have been told apart in four of five such studies, a fraction
+    # (`sensitivity`): at the level of Holm's first step, and as the only pair; None where there is none
+    smallest: float | None = None
+    smallest_alone: float | None = None
+    spreads: Spreads | None = None  # of several seeds: the two parts of the difference's spread
 
     @property
     def told_apart(self) -> bool:
@@ -100,20 +106,22 @@ def compare(first: str, second: str, runs_first: BySeed, runs_second: BySeed) ->
     seeds = tuple(sorted(set(runs_first) & set(runs_second)))
     if not seeds:
         raise StudyError(f"compare: '{first}' and '{second}' have no finished seed in common, expected one")
-    outcome_SN = np.stack([_outcomes(first, second, runs_first[seed], runs_second[seed]) for seed in seeds])
+    outcome_SN = np.stack([outcomes(first, second, runs_first[seed], runs_second[seed]) for seed in seeds])
     first_only = float((outcome_SN > 0).sum()) / len(seeds)
     second_only = float((outcome_SN < 0).sum()) / len(seeds)
     images = outcome_SN.shape[1]
     method: Literal["mcnemar", "seeds and images"] = "mcnemar" if len(seeds) == 1 else "seeds and images"
+    parts = None
     if method == "mcnemar":
         p = mcnemar(int(first_only), int(second_only))
         low, high = paired_interval(int(first_only), int(second_only), images)
     else:
         p, low, high = seeds_and_images(outcome_SN)
+        parts = spreads(outcome_SN, width=2.0)
     return Comparison(
         first=first, second=second, difference=int(outcome_SN.sum(dtype=np.int64)) / outcome_SN.size,
         low=low, high=high, method=method, seeds=seeds, images=images,
-        first_only=first_only, second_only=second_only, p=p, p_holm=p,
+        first_only=first_only, second_only=second_only, p=p, p_holm=p, spreads=parts,
     )  # fmt: skip
 
 
@@ -181,7 +189,8 @@ def compare_pairs(pairs: Sequence[tuple[str, str]], runs: Mapping[str, BySeed]) 
         runs: Test predictions by candidate and seed.
 
     Returns:
-        A comparison for each pair that has a finished seed in common.
+        A comparison for each pair that has a finished seed in common, with the smallest difference that
+        it could have shown.
 
     Raises:
         StudyError: Two candidates were tested on different images.
@@ -192,7 +201,19 @@ def compare_pairs(pairs: Sequence[tuple[str, str]], runs: Mapping[str, BySeed]) 
         if set(runs.get(first, {})) & set(runs.get(second, {}))
     ]
     corrected = holm([comparison.p for comparison in found])
-    return tuple(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
+    return tuple(
+        replace(
+            comparison, p_holm=p, smallest=_smallest(comparison, ALPHA / len(found)),
+            smallest_alone=_smallest(comparison, ALPHA),
+        )
+        for comparison, p in zip(found, corrected, strict=True)
+    )  # fmt: skip
+
+
+def _smallest(pair: Comparison, level: float) -> float | None:
+    if pair.spreads is not None:
+        return smallest_of_several_seeds(pair.spreads, level)
+    return smallest_of_one_seed(int(pair.first_only), int(pair.second_only), pair.images, level)
 
 
 def find_comparison(comparisons: Sequence[Comparison], first: str, second: str) -> Comparison | None:
@@ -247,8 +268,21 @@ def _grow(
         done = done | {name}
 
 
-def _outcomes(first: str, second: str, a: Predictions, b: Predictions) -> np.ndarray:
-    """Tell for each image who alone is right: +1 the first, -1 the second, 0 both or neither."""
+def outcomes(first: str, second: str, a: Predictions, b: Predictions) -> np.ndarray:
+    """Tell for each image, in the order of the images, who alone is right.
+
+    Args:
+        first: Name of a candidate, for the error.
+        second: Name of the other.
+        a: The first's predictions.
+        b: The second's.
+
+    Returns:
+        int8 of shape (N,): +1 the first alone, -1 the second alone, 0 both or neither.
+
+    Raises:
+        StudyError: They were tested on different images.
+    """
     order_a, order_b = np.argsort(a.index_N, kind="stable"), np.argsort(b.index_N, kind="stable")
     same = np.array_equal(a.index_N[order_a], b.index_N[order_b])
     if not same or not np.array_equal(a.label_N[order_a], b.label_N[order_b]):

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 from bakeoff.evidence.bounded import Bootstrapped, bootstrap_single_runs, metric_interval
 from bakeoff.evidence.comparison import (
+    BySeed,
     Comparison,
     compare_pairs,
     groups_not_told_apart,
 )
+from bakeoff.evidence.cost import Place, front, recommend
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.metrics import METRICS
+from bakeoff.evidence.per_class import ClassDifference, class_differences
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
-from bakeoff.evidence.verdict import group_verdict, task_verdict
+from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
@@ -84,6 +87,10 @@ class CandidateSummary:
     reported: Published | None = None  # as the study file has it, epochs included
     published: AgainstPublished | None = None
     symptoms: tuple[Symptom, ...] = ()
+    # What one image takes once it is trained, on the study's machine (`training.latency`); empty where that
+    # was not measured. And what its training took, mean over the seeds that could be read
+    inference: dict[str, Any] = field(default_factory=dict)
+    energy_joules: float | None = None
 
     @property
     def finished(self) -> bool:
@@ -102,6 +109,12 @@ class ControlGroup:
     unranked: tuple[str, ...]  # no run has finished
     not_told_apart: tuple[tuple[str, ...], ...]  # the largest groups, best first
     verdict: str
+    recommended: str = ""  # the cheapest that is not significantly worse than the best; empty without a rival
+    places: tuple[Place, ...] = ()  # between accuracy and training time
+
+    def standing(self, name: str) -> Place | None:
+        """Return where a candidate stands; None for one without accuracy or time."""
+        return next((place for place in self.places if place.candidate == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +133,9 @@ class TaskSummary:
     planned: int  # runs
     ended: int
     verdict: str  # one to three sentences
+    sensitivity: str = ""  # how far apart two candidates have to lie, in words
+    rivals: tuple[str, str] | None = None  # winner and runner-up of the largest group
+    by_class: tuple[ClassDifference, ...] = ()  # theirs, the largest first
 
     def candidate(self, name: str) -> CandidateSummary:
         """Return the row of a candidate."""
@@ -204,14 +220,29 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
     pairs = [pair for names in rankings.values() for pair in combinations(names, 2)]
-    comparisons = compare_pairs(pairs, _tested(by_candidate))
+    tested = _tested(by_candidate)
+    comparisons = compare_pairs(pairs, tested)
     groups = _distinct([_group(task, digest, rankings[digest], rows, comparisons) for digest in rankings])
+    rivals = next(((names[0], names[1]) for names in rankings.values() if len(names) > 1), None)
     return TaskSummary(
         name=task.name, record=record, control=task.control, classes=classes, test_images=test_images,
         guess=guess, candidates=rows, groups=groups, comparisons=comparisons,
         planned=planned, ended=len(runs),
         verdict=task_verdict([group.verdict for group in groups if group.ranking], len(runs), planned),
+        sensitivity=sensitivity_words(comparisons), rivals=rivals,
+        by_class=_by_class(rivals, tested, record),
     )  # fmt: skip
+
+
+def _by_class(
+    rivals: tuple[str, str] | None, tested: Mapping[str, BySeed], record: TaskRecord | None
+) -> tuple[ClassDifference, ...]:
+    """Compare the winner and the runner-up on each class."""
+    if rivals is None:
+        return ()
+    first, second = rivals
+    class_names = None if record is None else record.class_names
+    return class_differences(first, second, tested[first], tested[second], class_names)
 
 
 def _tested(by_candidate: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, Any]]:
@@ -297,6 +328,7 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         for name in ("epochs", "train_seconds", "total_seconds", "images_per_second")
     }
     sources = [record.source for record in records if record.source]
+    energies = [record.energy_joules for record in records if record.energy_joules is not None]
     return {
         **means,
         "pretrained": first.pretrained.get("seen", ""),
@@ -306,6 +338,8 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         "multiplications": first.multiplications,
         "input_size": first.input_size, "precision": first.precision.get("used", ""),
         "peak_memory_bytes": max(record.peak_memory_bytes for record in records),
+        "inference": next((record.inference for record in records if record.inference), {}),
+        "energy_joules": sum(energies) / len(energies) if energies else None,
     }  # fmt: skip
 
 
@@ -375,6 +409,7 @@ def _group(
     comparisons: Sequence[Comparison],
 ) -> ControlGroup:
     members = [row for row in rows if row.control_digest == digest]
+    by_name = {row.name: row for row in members}
     # Under a budget members may differ in all but the seconds: only what they share sets the group apart.
     differences = {
         name: values
@@ -389,7 +424,9 @@ def _group(
         ranking=tuple(ranking),
         unranked=tuple(row.name for row in members if row.name not in ranking),
         not_told_apart=groups_not_told_apart(ranking, comparisons),
-        verdict=group_verdict({row.name: row for row in members}, ranking, comparisons),
+        verdict=group_verdict(by_name, ranking, comparisons),
+        recommended=recommend(by_name, ranking, comparisons) if len(ranking) > 1 else "",
+        places=front(by_name, ranking, comparisons),
     )
 
 
