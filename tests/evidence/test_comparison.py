@@ -21,6 +21,7 @@ from bakeoff.evidence.comparison import (
     paired_interval,
     seeds_and_images,
 )
+from bakeoff.evidence.crossed import joined_reach
 from bakeoff.records import Predictions
 from bakeoff.rng import generator
 
@@ -119,18 +120,18 @@ def test_only_seeds_that_both_finished_count() -> None:
     assert (found.seeds, found.difference) == ((0, 1), 1.0)
 
 
-def test_several_seeds_add_the_spread_of_seeds_and_of_images_in_squares() -> None:
-    # Worked by hand: differences of the seeds 2/4, 0/4; of the images 1, 0, 1/2, -1/2.
+def test_several_seeds_put_the_spread_of_seeds_and_what_they_share_of_the_images_together() -> None:
+    # Worked by hand: differences of the seeds 2/4, 0/4; their covariance over the images is 1/3.
     outcome_SN = np.array([[1, 0, 1, 0], [1, 0, 0, -1]], dtype=np.int8)
-    mean = 0.25
-    seed_error = math.sqrt((0.25**2 + 0.25**2) / 1 / 2)
-    image_error = math.sqrt((0.75**2 + 0.25**2 + 0.25**2 + 0.75**2 + 1) / 3 / 4)
-    half = math.hypot(stats.t.ppf(0.975, 1) * seed_error, stats.t.ppf(0.975, 3) * image_error)
+    of_seeds = (0.25**2 + 0.25**2) / 1 / 2
+    of_images = (1 / 3 + 1 / 3) / 4  # with one image of spread more, over its 3 degrees of freedom
+    reaches = (stats.t.ppf(0.975, 1) * math.sqrt(of_seeds), stats.t.ppf(0.975, 3) * math.sqrt(of_images))
+    half = joined_reach(*reaches, 2, 0.05)
     p, low, high = seeds_and_images(outcome_SN)
-    assert low == max(-1, mean - half)
-    assert high == min(1, mean + half)
-    at_p = math.hypot(stats.t.isf(p / 2, 1) * seed_error, stats.t.isf(p / 2, 3) * image_error)
-    assert at_p == pytest.approx(mean)
+    assert low == max(-1, 0.25 - half)
+    assert high == min(1, 0.25 + half)
+    at_p = (stats.t.isf(p / 2, 1) * math.sqrt(of_seeds), stats.t.isf(p / 2, 3) * math.sqrt(of_images))
+    assert joined_reach(*at_p, 2, p) == pytest.approx(0.25)
 
 
 def test_more_seeds_of_the_same_predictions_do_not_make_a_difference_more_certain() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study
+from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study, write_run
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.comparison import holm
+from bakeoff.evidence.crossed import joined_reach
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.records import StudyFolder
 from bakeoff.report.control_views import missing_runs
@@ -76,18 +77,20 @@ def test_what_has_no_run_yet_says_what_it_will_stand_on(tmp_path: Path) -> None:
 def test_accuracy_over_seeds_is_bounded_over_seeds_and_images(tmp_path: Path) -> None:
     folder = make_study(tmp_path, tasks=[FIVE], examples=False)
     row = summarise_study(folder).tasks[0].candidate("model4")
-    values = [run.metric("test_accuracy") for run in folder.records() if run.candidate == "model4"]
-    mean = sum(values) / 3
-    seeds = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(values))
-    images = proportion_wilson(mean, 250)
-    golden = (mean - np.hypot(mean - seeds[0], mean - images[0]),
-              mean + np.hypot(seeds[1] - mean, images[1] - mean))  # fmt: skip
+    runs = [folder.run("5 classes", "model4", seed).read_predictions("test") for seed in (0, 1, 2)]
+    right_SN = np.stack([run.correct_N for run in runs if run is not None])
+    mean = right_SN.mean()
+    seeds = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(right_SN.mean(axis=1)))
+    shared = np.cov(right_SN)[~np.eye(3, dtype=bool)].mean() + 0.25 / 249
+    images = proportion_wilson(mean, 250 * mean * (1 - mean) / shared)
+    golden = (mean - joined_reach(mean - seeds[0], mean - images[0], 3, 0.05),
+              mean + joined_reach(seeds[1] - mean, images[1] - mean, 3, 0.05))  # fmt: skip
     assert row.accuracy is not None
     assert (row.accuracy.low, row.accuracy.high) == pytest.approx(golden)
     assert (row.accuracy.n, row.accuracy.over) == (3, "seeds and images")
 
 
-def proportion_wilson(share: float, n: int) -> tuple[float, float]:
+def proportion_wilson(share: float, n: float) -> tuple[float, float]:
     """Solve Wilson's quadratic (share - p)^2 = z^2 p (1 - p) / n for p."""
     z = stats.norm.ppf(0.975) ** 2 / n
     low, high = sorted(np.roots([1 + z, -(2 * share + z), share**2]))
@@ -101,9 +104,12 @@ def test_the_loss_over_seeds_counts_the_images_in_too(tmp_path: Path) -> None:
     loss_SN = np.stack([run.loss_N for run in runs if run is not None]).astype(float)
     mean = loss_SN.mean()
     seeds = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(loss_SN.mean(axis=1)))
-    images = stats.t.interval(0.95, 249, loc=mean, scale=stats.sem(loss_SN.mean(axis=0)))
+    shared = np.cov(loss_SN)[~np.eye(3, dtype=bool)].mean()
+    over_images = stats.t.ppf(0.975, 249) * np.sqrt(shared / 250)
     assert row.loss is not None
-    assert row.loss.high == pytest.approx(mean + np.hypot(seeds[1] - mean, images[1] - mean), rel=1e-5)
+    assert row.loss.high == pytest.approx(
+        mean + joined_reach(seeds[1] - mean, over_images, 3, 0.05), rel=1e-5
+    )
     assert row.loss.over == "seeds and images"
 
 
@@ -158,10 +164,27 @@ def test_accuracy_of_one_seed_is_bounded_over_its_images(tmp_path: Path) -> None
     row = summarise(tmp_path, CANDIDATES[1], seeds=[0]).candidates[0]
     assert row.accuracy is not None
     assert row.loss is not None
+    assert row.validation_loss is not None
     assert (row.accuracy.n, row.accuracy.over) == (250, "images")
     golden = stats.binomtest(round(row.accuracy.mean * 250), 250).proportion_ci(method="wilson")
     assert (row.accuracy.low, row.accuracy.high) == pytest.approx((golden.low, golden.high))
-    assert (row.loss.low, row.loss.n) == (None, 1)
+    assert (row.loss.over, row.validation_loss.low) == ("images", None)  # validation was looked at
+    assert row.loss.low < row.loss.mean < row.loss.high
+
+
+def test_f1_and_balanced_accuracy_have_intervals_with_one_seed_and_with_several(tmp_path: Path) -> None:
+    one = summarise(tmp_path / "one", CANDIDATES[1], seeds=[0]).candidates[0]
+    three = summarise(tmp_path / "three", CANDIDATES[1]).candidates[0]
+    for row, over in ((one, "images"), (three, "seeds and images")):
+        for found in (row.macro_f1, row.balanced_accuracy):
+            assert found.over == over
+            assert found.low < found.mean < found.high
+        # Classes are of equal size here, so balanced accuracy is accuracy, and nearly as sure.
+        assert row.balanced_accuracy.mean == pytest.approx(row.accuracy.mean)
+        ratio = (row.balanced_accuracy.high - row.balanced_accuracy.low) / (
+            row.accuracy.high - row.accuracy.low
+        )
+        assert 0.85 < ratio < 1.15
 
 
 def test_costs_are_means_over_the_finished_seeds(study: StudySummary) -> None:
@@ -300,3 +323,56 @@ def test_evidence_is_computed_without_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'timm')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+STEADY = CandidateSketch(name="steady", skill=2.0, seed_spread=0.0)
+LUCKY = CandidateSketch(name="lucky", skill=1.9, seed_spread=0.0)
+WIDE_TEST = TaskSketch(name="5 classes", classes=5, test_images=2000, validation_images=125)
+
+
+def with_lucky_seed(path: Path, skill: float) -> tuple[StudyFolder, TaskSummary]:
+    """Make two equal candidates, of which one has a seed that is far better than all others."""
+    folder = make_study(path, tasks=[WIDE_TEST], candidates=[STEADY, LUCKY], examples=False)
+    write_run(folder, folder.spec(), WIDE_TEST, replace(LUCKY, skill=skill), 1, "finished", 3)
+    return folder, summarise_study(folder).tasks[0]
+
+
+def test_a_lucky_seed_that_does_not_carry_the_mean_does_not_win(tmp_path: Path) -> None:
+    folder, task = with_lucky_seed(tmp_path, skill=2.1)
+    by_run = {(run.candidate, run.seed): run.metric("test_accuracy") for run in folder.records()}
+    assert max(by_run, key=by_run.__getitem__) == ("lucky", 1)
+    assert task.groups[0].ranking == ("steady", "lucky")
+
+
+def test_a_lucky_seed_that_carries_the_mean_is_not_told_apart(tmp_path: Path) -> None:
+    folder, task = with_lucky_seed(tmp_path, skill=4.0)
+    assert task.groups[0].ranking == ("lucky", "steady")
+    pair = task.comparisons[0]
+    assert abs(pair.difference) > 0.03
+    assert not pair.told_apart
+    assert "lucky came first with" in task.verdict
+    assert "but cannot be told apart from steady" in task.verdict
+    # The lucky seed by itself would have won, and far from chance.
+    alone = folder.spec().model_copy(update={"seeds": (1,)})
+    assert summarise_study(folder, alone).tasks[0].comparisons[0].p_holm < 1e-6
+
+
+def test_a_difference_below_what_the_test_set_can_show_is_not_told_apart(tmp_path: Path) -> None:
+    close = [CandidateSketch(name="a", skill=2.05), CandidateSketch(name="b", skill=2.0)]
+    task = summarise(tmp_path, *close)
+    pair = task.comparisons[0]
+    assert pair.smallest is not None
+    assert abs(pair.difference) < pair.smallest
+    assert task.groups[0].not_told_apart != ()
+    assert "cannot be told apart" in task.verdict
+    assert f"{100 * pair.smallest:.1f} points could have been shown" in task.verdict
+    assert "250 test images and 3 seeds" in task.sensitivity
+
+
+def test_winner_and_runner_up_are_compared_on_every_class(study: StudySummary) -> None:
+    task = study.tasks[1]
+    assert task.rivals == ("model4", "model1")
+    assert len(task.by_class) == 16
+    assert sum(one.difference * one.images for one in task.by_class) / 320 == pytest.approx(
+        task.comparisons[0].difference
+    )

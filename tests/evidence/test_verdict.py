@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bakeoff.evidence.comparison import Comparison
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.summary import CandidateSummary
-from bakeoff.evidence.verdict import group_verdict, task_verdict
+from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verdict
 
 
 def row(name: str, accuracy: float, seconds: float = 60.0) -> CandidateSummary:
@@ -28,7 +30,9 @@ ROWS = {"a": row("a", 0.80, seconds=90), "b": row("b", 0.75), "c": row("c", 0.74
 def test_a_winner_that_is_told_apart_from_all_won() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("b", "a", 0.01, -0.05), pair("a", "c", 0.002)])
     assert found == (
-        "a won with 80.0 %, told apart from the runner-up b (75.0 %): +5.0 points, Holm p = 0.010."
+        "a won with 80.0 %, told apart from the runner-up b (75.0 %): +5.0 points, Holm p = 0.010. "
+        "The recommendation is a: whatever is cheaper is significantly worse (90 s of "
+        "training, 1.0 M parameters)."
     )
 
 
@@ -36,18 +40,57 @@ def test_a_winner_that_is_not_told_apart_came_first_and_the_cheapest_equal_is_na
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.2), pair("a", "c", 0.1)])
     assert found == (
         "a came first with 80.0 %, but cannot be told apart from b and c (+5.0 points, Holm p = 0.200). "
-        "The cheapest of these is c: 30 s of training, 1.0 M parameters."
+        "The recommendation is c, the cheapest that is not significantly worse than the best: "
+        "30 s of training, 1.0 M parameters."
     )
 
 
 def test_a_winner_told_apart_from_the_runner_up_may_still_equal_a_third() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.01), pair("a", "c", 0.3)])
-    assert found == "a came first with 80.0 % and is told apart from the runner-up b, but not from c."
+    assert found == (
+        "a came first with 80.0 % and is told apart from the runner-up b, but not from c. "
+        "The recommendation is c, the cheapest that is not significantly worse than the best: "
+        "30 s of training, 1.0 M parameters."
+    )
 
 
-def test_a_cheap_winner_needs_no_cheaper_equal() -> None:
+def test_a_cheap_winner_is_recommended_itself() -> None:
     rows = {**ROWS, "a": row("a", 0.80, seconds=10)}
-    assert "cheapest" not in group_verdict(rows, ["a", "b"], [pair("a", "b", 0.2)])
+    alike = group_verdict(rows, ["a", "b"], [pair("a", "b", 0.2)])
+    assert "The recommendation is a, the cheapest that is not significantly worse than the best" in alike
+    apart = group_verdict(rows, ["a", "b"], [pair("a", "b", 0.01)])
+    assert "The recommendation is a: nothing is cheaper (10 s of training, 1.0 M parameters)." in apart
+
+
+def test_a_difference_that_is_not_shown_is_held_against_the_one_that_could_have_been() -> None:
+    close = replace(pair("a", "b", 0.2, 0.004), smallest=0.0613)
+    assert "cannot be told apart from b (+0.4 points, Holm p = 0.200; 6.1 points could have been shown)" in (
+        group_verdict(ROWS, ["a", "b"], [close])
+    )
+
+
+def test_one_seed_tells_two_trainings_apart_and_no_more() -> None:
+    words = "With one seed this is about these trainings; another seed may order them otherwise."
+    once = replace(pair("a", "b", 0.01), seeds=(0,))
+    assert words in group_verdict(ROWS, ["a", "b"], [once])
+    assert words not in group_verdict(ROWS, ["a", "b"], [pair("a", "b", 0.01)])
+    assert words not in group_verdict(ROWS, ["a", "b"], [replace(once, p_holm=0.2)])
+
+
+def test_a_task_says_how_far_apart_two_candidates_have_to_lie() -> None:
+    pairs = [replace(pair("a", "b", 0.2), smallest=s, smallest_alone=s / 2) for s in (0.02, 0.03, 0.05, 0.08)]
+    assert sensitivity_words(pairs) == (
+        "With 100 test images and 3 seeds two candidates have to lie about 4.0 points (2.0 to 8.0) apart "
+        "or more to be told apart in four of five studies, all 4 pairs corrected together; a single pair, "
+        "about 2.0 points (1.0 to 4.0)."
+    )
+    assert sensitivity_words(pairs[:1]) == (
+        "With 100 test images and 3 seeds two candidates have to lie 2.0 points apart or more to be told "
+        "apart in four of five studies."
+    )
+    hopeless = [replace(pairs[0], smallest=None)] * 2
+    assert "can hardly be told apart, whatever their difference" in sensitivity_words(hopeless)
+    assert sensitivity_words([]) == ""
 
 
 def test_candidates_without_a_common_seed_are_not_told_apart() -> None:

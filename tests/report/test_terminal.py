@@ -39,7 +39,7 @@ def test_nothing_is_cut_and_no_line_is_too_long(folder: StudyFolder, width: int)
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
     words = " ".join(shown.split())
-    for row in ("86.1 ± 7.6 77.2 0.506 6.1 M 85 s 41", "diverged 51.6 - - - -", "not run yet"):
+    for row in ("86.1 ± 6.0 77.2 0.506 6.1 M 85 s 41", "diverged 51.6 - - - -", "not run yet"):
         assert row in words
     assert "5 h 2" in words  # 19,328 seconds
 
@@ -65,7 +65,7 @@ def test_groups_of_unequal_control_are_titled(folder: StudyFolder) -> None:
 def test_the_legend_says_over_what_intervals_are(tmp_path: Path) -> None:
     over_seeds = text(make_study(tmp_path / "a", tasks=TASKS[:1], examples=False), 80)
     over_images = text(make_study(tmp_path / "b", tasks=TASKS[:1], seeds=[0], examples=False), 80)
-    legend = "±: 95 % interval of the mean over 3 seeds and the test images, added in squares."
+    legend = "±: 95 % interval of the mean over 3 seeds and the test images together."
     assert legend in " ".join(over_seeds.split())
     assert "[,]" not in over_seeds
     assert "[,]: 95 % interval of one seed over its test images." in over_images

@@ -1,7 +1,8 @@
 """Numbers computed from records alone: metrics, intervals, paired tests, summaries and verdicts.
 
 - `predictions`: from class probabilities to what a run keeps. `metrics`: of one run.
-- `intervals`, `comparison`: how sure, and whether two candidates can be told apart.
+- `crossed`, `intervals`, `resampling`, `bounded`, `comparison`: how sure, and whether two candidates can be
+  told apart.
 - `runs`, `results`: ended runs whose metrics are proved by their predictions; the table.
 - `summary`, `symptoms`, `verdict`, `words`: what a study found, decided before it is drawn.
 - `calibration`, `confidence`: how far the probabilities of a run, and of a candidate, can be trusted.

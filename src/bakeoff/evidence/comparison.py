@@ -19,6 +19,8 @@ import numpy as np
 from scipy import special
 
 from bakeoff.errors import StudyError
+from bakeoff.evidence.crossed import Spreads, spreads
+from bakeoff.evidence.sensitivity import smallest_of_one_seed, smallest_of_several_seeds
 from bakeoff.records import Predictions
 
 ALPHA = 0.05  # two candidates are told apart when Holm's p is below this
@@ -41,6 +43,11 @@ class Comparison:
     second_only: float
     p: float  # two-sided
     p_holm: float  # corrected for all pairs of the task
+    # The smallest true difference that would have been told apart in four of five such studies, a fraction
+    # (`sensitivity`): at the level of Holm's first step, and as the only pair; None where there is none
+    smallest: float | None = None
+    smallest_alone: float | None = None
+    spreads: Spreads | None = None  # of several seeds: the two parts of the difference's spread
 
     @property
     def told_apart(self) -> bool:
@@ -99,20 +106,22 @@ def compare(first: str, second: str, runs_first: BySeed, runs_second: BySeed) ->
     seeds = tuple(sorted(set(runs_first) & set(runs_second)))
     if not seeds:
         raise StudyError(f"compare: '{first}' and '{second}' have no finished seed in common, expected one")
-    outcome_SN = np.stack([_outcomes(first, second, runs_first[seed], runs_second[seed]) for seed in seeds])
+    outcome_SN = np.stack([outcomes(first, second, runs_first[seed], runs_second[seed]) for seed in seeds])
     first_only = float((outcome_SN > 0).sum()) / len(seeds)
     second_only = float((outcome_SN < 0).sum()) / len(seeds)
     images = outcome_SN.shape[1]
     method: Literal["mcnemar", "seeds and images"] = "mcnemar" if len(seeds) == 1 else "seeds and images"
+    parts = None
     if method == "mcnemar":
         p = mcnemar(int(first_only), int(second_only))
         low, high = paired_interval(int(first_only), int(second_only), images)
     else:
         p, low, high = seeds_and_images(outcome_SN)
+        parts = spreads(outcome_SN, width=2.0)
     return Comparison(
         first=first, second=second, difference=int(outcome_SN.sum(dtype=np.int64)) / outcome_SN.size,
         low=low, high=high, method=method, seeds=seeds, images=images,
-        first_only=first_only, second_only=second_only, p=p, p_holm=p,
+        first_only=first_only, second_only=second_only, p=p, p_holm=p, spreads=parts,
     )  # fmt: skip
 
 
@@ -135,17 +144,11 @@ def paired_interval(
 def seeds_and_images(outcome_SN: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """Test a paired difference whose seeds and images are both drawn at random.
 
-    Two spreads are estimated, each from numbers that are independent of each other:
-
-    - over seeds: every seed gives one difference of accuracy; Student's t with S - 1 degrees of freedom;
-    - over images: every image gives one outcome, its mean over seeds; Student's t with N - 1. One
-      image of spread is added (half on each side, as in `paired_interval`), so that a
-      handful of disagreements is not overrated. More seeds do not shrink this part.
-
-    The half width of the interval is the root of the sum of the squares of the two half widths, and p is the
-    level at which the interval touches 0. In simulations this never rejects more than
-    it should, for any share of the two spreads and from 2 seeds on, which the common
-    estimate of the degrees of freedom (Hillis 2007) does: up to 13 % at the 5 % level.
+    The differences of accuracy of the seeds are spread by the seeds; the outcomes of the images, as far
+    as the seeds share them, by the images (`crossed.spreads`). One image of spread is added to the latter
+    (half on each side, as in `paired_interval`), so that a handful of disagreements is not overrated.
+    The half width of the interval is that of `crossed.joined_reach`, and p is the level at which it
+    touches 0. More seeds do not shrink what is of the images.
 
     Args:
         outcome_SN: +1 where only the first is right, -1 where only the second is, else 0; S >= 2.
@@ -153,26 +156,11 @@ def seeds_and_images(outcome_SN: np.ndarray, level: float = 0.95) -> tuple[float
 
     Returns:
         The two-sided p, and the ends of the interval of the difference.
-
-    Source:
-        Zou and Donner, "Construction of confidence limits about effect measures", Statistics in
-        Medicine 27 (2008), eq. 4: limits of two parts are recovered and added in squares.
     """
-    seeds, images = outcome_SN.shape
-    by_seed_S = outcome_SN.mean(axis=1, dtype=np.float64)
-    by_image_N = outcome_SN.mean(axis=0, dtype=np.float64)
+    found = spreads(outcome_SN, width=2.0)
     mean = int(outcome_SN.sum(dtype=np.int64)) / outcome_SN.size
-    others = max(images - 1, 1)
-    seed_error = math.sqrt(float(((by_seed_S - mean) ** 2).sum()) / (seeds - 1) / seeds)
-    image_error = math.sqrt((float(((by_image_N - mean) ** 2).sum()) + 1) / others / images)
-
-    def reach(p: float) -> float:
-        over_seeds = -float(special.stdtrit(seeds - 1, p / 2)) * seed_error
-        over_images = -float(special.stdtrit(others, p / 2)) * image_error
-        return math.hypot(over_seeds, over_images)
-
-    half = reach(1 - level)
-    return _level_at(abs(mean), reach), max(-1.0, mean - half), min(1.0, mean + half)
+    half = found.reach(1 - level)
+    return _level_at(abs(mean), found.reach), max(-1.0, mean - half), min(1.0, mean + half)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -201,7 +189,8 @@ def compare_pairs(pairs: Sequence[tuple[str, str]], runs: Mapping[str, BySeed]) 
         runs: Test predictions by candidate and seed.
 
     Returns:
-        A comparison for each pair that has a finished seed in common.
+        A comparison for each pair that has a finished seed in common, with the smallest difference that
+        it could have shown.
 
     Raises:
         StudyError: Two candidates were tested on different images.
@@ -212,7 +201,19 @@ def compare_pairs(pairs: Sequence[tuple[str, str]], runs: Mapping[str, BySeed]) 
         if set(runs.get(first, {})) & set(runs.get(second, {}))
     ]
     corrected = holm([comparison.p for comparison in found])
-    return tuple(replace(comparison, p_holm=p) for comparison, p in zip(found, corrected, strict=True))
+    return tuple(
+        replace(
+            comparison, p_holm=p, smallest=_smallest(comparison, ALPHA / len(found)),
+            smallest_alone=_smallest(comparison, ALPHA),
+        )
+        for comparison, p in zip(found, corrected, strict=True)
+    )  # fmt: skip
+
+
+def _smallest(pair: Comparison, level: float) -> float | None:
+    if pair.spreads is not None:
+        return smallest_of_several_seeds(pair.spreads, level)
+    return smallest_of_one_seed(int(pair.first_only), int(pair.second_only), pair.images, level)
 
 
 def find_comparison(comparisons: Sequence[Comparison], first: str, second: str) -> Comparison | None:
@@ -267,8 +268,21 @@ def _grow(
         done = done | {name}
 
 
-def _outcomes(first: str, second: str, a: Predictions, b: Predictions) -> np.ndarray:
-    """Tell for each image who alone is right: +1 the first, -1 the second, 0 both or neither."""
+def outcomes(first: str, second: str, a: Predictions, b: Predictions) -> np.ndarray:
+    """Tell for each image, in the order of the images, who alone is right.
+
+    Args:
+        first: Name of a candidate, for the error.
+        second: Name of the other.
+        a: The first's predictions.
+        b: The second's.
+
+    Returns:
+        int8 of shape (N,): +1 the first alone, -1 the second alone, 0 both or neither.
+
+    Raises:
+        StudyError: They were tested on different images.
+    """
     order_a, order_b = np.argsort(a.index_N, kind="stable"), np.argsort(b.index_N, kind="stable")
     same = np.array_equal(a.index_N[order_a], b.index_N[order_b])
     if not same or not np.array_equal(a.label_N[order_a], b.label_N[order_b]):

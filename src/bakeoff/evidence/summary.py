@@ -9,26 +9,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
+from bakeoff.evidence.bounded import Bootstrapped, bootstrap_single_runs, metric_interval
 from bakeoff.evidence.comparison import (
+    BySeed,
     Comparison,
     compare_pairs,
     groups_not_told_apart,
 )
 from bakeoff.evidence.confidence import CandidateCalibration, calibrate_candidate
-from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
+from bakeoff.evidence.cost import Place, front, recommend
+from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.metrics import METRICS
+from bakeoff.evidence.per_class import ClassDifference, class_differences
 from bakeoff.evidence.published import published_symptoms
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
-from bakeoff.evidence.verdict import group_verdict, task_verdict
+from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
-from bakeoff.records import Predictions, RunRecord, StudyFolder, TaskRecord
+from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
 
 
@@ -61,8 +63,7 @@ class CandidateSummary:
     statuses: dict[str, int]  # "finished", "diverged", "failed", "missing"
     reasons: tuple[str, ...]  # "seed 1 diverged: the loss became nan at step 12"
     seeds: tuple[int, ...]  # the finished ones
-    # What it showed; over seeds and images, or for one seed over images (of the test accuracy only).
-    # F1 and balanced accuracy are no means over images: theirs are over seeds alone.
+    # What it showed; over seeds and images, or for one seed over its test images (`bounded`)
     accuracy: Interval | None = None
     loss: Interval | None = None
     top5: Interval | None = None
@@ -89,6 +90,10 @@ class CandidateSummary:
     published: AgainstPublished | None = None
     symptoms: tuple[Symptom, ...] = ()
     calibration: CandidateCalibration | None = None  # how far its probabilities can be trusted
+    # What one image takes once it is trained, on the study's machine (`training.latency`); empty where that
+    # was not measured. And what its training took, mean over the seeds that could be read
+    inference: dict[str, Any] = field(default_factory=dict)
+    energy_joules: float | None = None
 
     @property
     def finished(self) -> bool:
@@ -107,6 +112,12 @@ class ControlGroup:
     unranked: tuple[str, ...]  # no run has finished
     not_told_apart: tuple[tuple[str, ...], ...]  # the largest groups, best first
     verdict: str
+    recommended: str = ""  # the cheapest that is not significantly worse than the best; empty without a rival
+    places: tuple[Place, ...] = ()  # between accuracy and training time
+
+    def standing(self, name: str) -> Place | None:
+        """Return where a candidate stands; None for one without accuracy or time."""
+        return next((place for place in self.places if place.candidate == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +136,9 @@ class TaskSummary:
     planned: int  # runs
     ended: int
     verdict: str  # one to three sentences
+    sensitivity: str = ""  # how far apart two candidates have to lie, in words
+    rivals: tuple[str, str] | None = None  # winner and runner-up of the largest group
+    by_class: tuple[ClassDifference, ...] = ()  # theirs, the largest first
 
     def candidate(self, name: str) -> CandidateSummary:
         """Return the row of a candidate."""
@@ -200,12 +214,19 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}
     classes, test_images, guess = _size(record, runs)
     seeds = spec.seeds_of(task)
-    rows = tuple(_candidate_summary(c, by_candidate[c.name], seeds, record) for c in candidates)
+    single = bootstrap_single_runs(
+        {name: [run for run in own if run.finished] for name, own in by_candidate.items()}
+    )
+    rows = tuple(
+        _candidate_summary(c, by_candidate[c.name], seeds, record, single.get(c.name)) for c in candidates
+    )
     planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
     pairs = [pair for names in rankings.values() for pair in combinations(names, 2)]
-    comparisons = compare_pairs(pairs, _tested(by_candidate))
+    tested = _tested(by_candidate)
+    comparisons = compare_pairs(pairs, tested)
     groups = _distinct([_group(task, digest, rankings[digest], rows, comparisons) for digest in rankings])
+    rivals = next(((names[0], names[1]) for names in rankings.values() if len(names) > 1), None)
     return TaskSummary(
         name=task.name, record=record, control=task.control, classes=classes, test_images=test_images,
         guess=guess, candidates=rows, groups=groups, comparisons=comparisons,
@@ -213,7 +234,20 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
         verdict=task_verdict(
             [group.verdict for group in groups if group.ranking], len(runs), planned, tested=test_images != 0
         ),
+        sensitivity=sensitivity_words(comparisons), rivals=rivals,
+        by_class=_by_class(rivals, tested, record),
     )  # fmt: skip
+
+
+def _by_class(
+    rivals: tuple[str, str] | None, tested: Mapping[str, BySeed], record: TaskRecord | None
+) -> tuple[ClassDifference, ...]:
+    """Compare the winner and the runner-up on each class."""
+    if rivals is None:
+        return ()
+    first, second = rivals
+    class_names = None if record is None else record.class_names
+    return class_differences(first, second, tested[first], tested[second], class_names)
 
 
 def _tested(by_candidate: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, Any]]:
@@ -235,14 +269,18 @@ def _size(record: TaskRecord | None, runs: Sequence[Run]) -> tuple[int | None, i
 
 
 def _candidate_summary(
-    candidate: CandidateSpec, runs: Sequence[Run], seeds: Sequence[int], task: TaskRecord | None
+    candidate: CandidateSpec,
+    runs: Sequence[Run],
+    seeds: Sequence[int],
+    task: TaskRecord | None,
+    bootstrapped: Bootstrapped | None,
 ) -> CandidateSummary:
     """Put the runs of one candidate together."""
     finished = [run for run in runs if run.finished]
     ended = Counter(run.record.status for run in runs)
     statuses = {name: ended.get(name, 0) for name in ("finished", "diverged", "failed")}
     statuses["missing"] = len(seeds) - len(runs)
-    measured = {name: _interval(finished, "test", name) for name in METRICS}
+    measured = {name: metric_interval(finished, "test", name, bootstrapped) for name in METRICS}
     known = (finished or list(runs))[0].record if runs else None
     mixed, control_digest = _control(candidate, runs)
     class_names, calibration = None if task is None else task.class_names, calibrate_candidate(runs)
@@ -256,8 +294,8 @@ def _candidate_summary(
         seeds=tuple(run.record.seed for run in finished),
         accuracy=measured["accuracy"], loss=measured["loss"], top5=measured["top5"],
         macro_f1=measured["macro_f1"], balanced_accuracy=measured["balanced_accuracy"],
-        validation_accuracy=_interval(finished, "validation", "accuracy"),
-        validation_loss=_interval(finished, "validation", "loss"),
+        validation_accuracy=metric_interval(finished, "validation", "accuracy"),
+        validation_loss=metric_interval(finished, "validation", "loss"),
         **_cost([run.record for run in finished]),
         reported=candidate.published,
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
@@ -288,48 +326,6 @@ def _control(candidate: CandidateSpec, runs: Sequence[Run]) -> tuple[str, str]:
     return mixed, "+".join([*digests, candidate.name] if mixed else digests)
 
 
-def _interval(finished: Sequence[Run], split: str, name: str) -> Interval | None:
-    """Bound the mean of a metric over everything that was drawn: seeds and images, or one of them.
-
-    Over seeds alone only where images cannot be counted in: metrics that are no mean over images, and
-    runs without predictions. The test accuracy of a single seed is bounded over its images.
-    """
-    measured = [(run, value) for run in finished if (value := run.metric(f"{split}_{name}")) is not None]
-    if not measured:
-        return None
-    bounds = METRICS[name].bounds
-    over_seeds = mean_interval([value for _, value in measured], bounds=bounds)
-    over_images = _over_images([run.test if split == "test" else run.validation for run, _ in measured], name)
-    if over_images is None or over_images.low is None:
-        return over_seeds
-    if len(measured) == 1:
-        return over_images if (split, name) == ("test", "accuracy") else over_seeds
-    return seeds_and_images(over_seeds, over_images, bounds)
-
-
-def _over_images(by_seed: Sequence[Predictions | None], name: str) -> Interval | None:
-    """Bound a metric's mean over seeds as if only images were drawn; None where that cannot be counted."""
-    known = [predictions for predictions in by_seed if predictions is not None]
-    images = {len(predictions.label_N) for predictions in known}
-    if len(known) < len(by_seed) or len(images) != 1 or images == {0}:
-        return None
-    by_image_SN = np.stack([_by_image(predictions, name) for predictions in known])
-    if name == "loss":
-        return mean_interval(by_image_SN.mean(axis=0).tolist()) if np.isfinite(by_image_SN).all() else None
-    return wilson(int(by_image_SN.sum()) / len(known), images.pop()) if name in ("accuracy", "top5") else None
-
-
-def _by_image(predictions: Predictions, name: str) -> np.ndarray:
-    """Return each image's part in a metric, in the order of the images."""
-    if name == "loss":
-        values_N = predictions.loss_N.astype(np.float64)
-    else:
-        hits_NT = predictions.top_NT == predictions.label_N[:, None]
-        values_N = (hits_NT if name == "top5" else hits_NT[:, :1]).any(axis=1)
-    sorted_N: np.ndarray = values_N[np.argsort(predictions.index_N, kind="stable")]
-    return sorted_N
-
-
 def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
     """Average what the finished runs cost; what does not vary is taken from the first."""
     if not records:
@@ -340,6 +336,7 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         for name in ("epochs", "train_seconds", "total_seconds", "images_per_second")
     }
     sources = [record.source for record in records if record.source]
+    energies = [record.energy_joules for record in records if record.energy_joules is not None]
     return {
         **means,
         "pretrained": first.pretrained.get("seen", ""),
@@ -349,6 +346,8 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         "multiplications": first.multiplications,
         "input_size": first.input_size, "precision": first.precision.get("used", ""),
         "peak_memory_bytes": max(record.peak_memory_bytes for record in records),
+        "inference": next((record.inference for record in records if record.inference), {}),
+        "energy_joules": sum(energies) / len(energies) if energies else None,
     }  # fmt: skip
 
 
@@ -418,6 +417,7 @@ def _group(
     comparisons: Sequence[Comparison],
 ) -> ControlGroup:
     members = [row for row in rows if row.control_digest == digest]
+    by_name = {row.name: row for row in members}
     # Under a budget members may differ in all but the seconds: only what they share sets the group apart.
     differences = {
         name: values
@@ -432,7 +432,9 @@ def _group(
         ranking=tuple(ranking),
         unranked=tuple(row.name for row in members if row.name not in ranking),
         not_told_apart=groups_not_told_apart(ranking, comparisons),
-        verdict=group_verdict({row.name: row for row in members}, ranking, comparisons),
+        verdict=group_verdict(by_name, ranking, comparisons),
+        recommended=recommend(by_name, ranking, comparisons) if len(ranking) > 1 else "",
+        places=front(by_name, ranking, comparisons),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bakeoff.evidence.comparison import Comparison, find_comparison
-from bakeoff.evidence.words import count, listing, p_text, percent, points
-from bakeoff.units import format_seconds
+from bakeoff.evidence.cost import recommendation
+from bakeoff.evidence.words import listing, p_text, percent, points
 
 if TYPE_CHECKING:
     from bakeoff.evidence.summary import CandidateSummary
@@ -36,20 +36,22 @@ def group_verdict(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comp
         if (found := find_comparison(comparisons, winner, name)) is None or not found.told_apart
     ]  # fmt: skip
     between = find_comparison(comparisons, winner, runner_up)
+    advice = recommendation(rows, ranking, comparisons)
+    advice = f" {advice}" if advice else ""
     if not alike:
         other = f"{runner_up} ({_accuracy(rows, runner_up)})"
         return (
             f"{winner} won with {_accuracy(rows, winner)}, told apart from the runner-up {other}: "
-            f"{_difference(between, rows)}."
+            f"{_difference(between, rows)}.{advice}{_few_seeds(between)}"
         )
     if runner_up not in alike:
         return (
             f"{winner} came first with {_accuracy(rows, winner)} and is told apart from the runner-up "
-            f"{runner_up}, but not from {listing(alike)}."
+            f"{runner_up}, but not from {listing(alike)}.{advice}{_few_seeds(between)}"
         )
     return (
         f"{winner} came first with {_accuracy(rows, winner)}, but cannot be told apart from {listing(alike)} "
-        f"({_difference(between, rows)}).{_cheapest(rows, [winner, *alike])}{_few_seeds(between)}"
+        f"({_difference(between, rows)}{_hidden(between)}).{advice}{_few_seeds(between)}"
     )
 
 
@@ -84,23 +86,60 @@ def _difference(between: Comparison | None, rows: Rows) -> str:
     return text
 
 
+def _hidden(between: Comparison | None) -> str:
+    """Say how far apart the two would have had to lie."""
+    if between is None or between.smallest is None:
+        return ""
+    return f"; {points(between.smallest).lstrip('+')} could have been shown"
+
+
 def _few_seeds(between: Comparison | None) -> str:
-    """Say when more seeds would help most: Student's factor falls from 12.7 to 4.3 with the third."""
-    if between is None or len(between.seeds) != 2:
+    """Say when more seeds would help most: one tells two trainings apart, two say little.
+
+    Student's factor falls from 12.7 to 4.3 with the third.
+    """
+    if between is None or len(between.seeds) > 2:
         return ""
-    return " Two seeds say little about how seeds vary; a third would sharpen this most."
+    if len(between.seeds) == 2:
+        return " Two seeds say little about how seeds vary; a third would sharpen this most."
+    if not between.told_apart:
+        return ""
+    return " With one seed this is about these trainings; another seed may order them otherwise."
 
 
-def _cheapest(rows: Rows, alike: Sequence[str]) -> str:
-    """Name the one of several equals that took the least time to train, if it is not the first."""
-    timed = [name for name in alike if rows[name].train_seconds]
-    if not timed:
+def sensitivity_words(comparisons: Sequence[Comparison]) -> str:
+    """Say how far apart two candidates have to lie for this test set to show it.
+
+    Args:
+        comparisons: Of a task's pairs, with their smallest differences.
+
+    Returns:
+        One or two sentences; nothing without pairs.
+    """
+    if not comparisons:
         return ""
-    name = min(timed, key=lambda name: rows[name].train_seconds or 0.0)
-    if name == alike[0]:
-        return ""
-    row = rows[name]
-    return (
-        f" The cheapest of these is {name}: {format_seconds(row.train_seconds or 0.0)} of training, "
-        f"{count(row.parameters or 0)} parameters."
-    )
+    first = comparisons[0]
+    seeds = f"{len(first.seeds)} seed{'s' if len(first.seeds) > 1 else ''}"
+    given = f"With {first.images} test images and {seeds} two candidates"
+    known = sorted(pair.smallest for pair in comparisons if pair.smallest is not None)
+    alone = sorted(pair.smallest_alone for pair in comparisons if pair.smallest_alone is not None)
+    if 2 * len(known) < len(comparisons) or not known:
+        said = f"{given} can hardly be told apart, whatever their difference"
+    else:
+        said = f"{given} have to lie {_around(known)} apart or more to be told apart in four of five studies"
+    if len(comparisons) > 1 and alone:
+        said += f", all {len(comparisons)} pairs corrected together; a single pair, {_around(alone)}"
+    return f"{said}."
+
+
+def _around(rising: Sequence[float]) -> str:
+    """Write a median with its range, where that is not the same: "2.1 points (1.8 to 3.0)"."""
+    middle, low, high = (points(value).lstrip("+") for value in (_median(rising), rising[0], rising[-1]))
+    if low == high:
+        return middle
+    return f"about {middle} ({low.removesuffix(' points')} to {high.removesuffix(' points')})"
+
+
+def _median(rising: Sequence[float]) -> float:
+    half = len(rising) // 2
+    return rising[half] if len(rising) % 2 else (rising[half - 1] + rising[half]) / 2

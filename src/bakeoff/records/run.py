@@ -106,6 +106,11 @@ class RunRecord:
     # How far its probabilities can be trusted (`evidence.calibration`): the temperature fitted on validation
     # images; losses, errors and bins of the test images before and after it. Empty in older records.
     calibration: dict[str, Any] = field(default_factory=dict)
+    # What one prediction takes, of the first seed that was trained: latency_seconds (median, batch of 1),
+    # latency_p90_seconds, images_per_second at the best batch; empty where it was not measured
+    inference: dict[str, Any] = field(default_factory=dict)
+    # Of the training, of the whole processor or GPU, whoever else used it; None where it cannot be read
+    energy_joules: float | None = None
 
     def metric(self, name: str) -> float:
         """Return a metric, or NaN when the run has none of that name."""

@@ -220,12 +220,13 @@ def _results_caption(task: TaskSummary) -> str:
     over = {row.accuracy.over for row in task.candidates if row.accuracy and row.accuracy.low is not None}
     images = plural(task.test_images or 0, "test image")
     both = (
-        f"over seeds (Student's t) and the {images} (Wilson; for losses Student's t), their half-widths "
-        "added in squares"
+        f"over seeds (Student's t) and the {images} (Wilson; for losses Student's t) together, the images "
+        "counted as far as the seeds share them"
     )
     what = {
         frozenset({"seeds"}): "Means over the finished runs, with 95 % intervals over seeds (Student's t).",
-        frozenset({"images"}): f"One run each: 95 % intervals over the {images} (Wilson).",
+        frozenset({"images"}): f"One run each: 95 % intervals over the {images} (Wilson; for losses "
+        "Student's t).",
         frozenset({"seeds and images"}): f"Means over the finished runs, with 95 % intervals {both}.",
     }.get(
         frozenset(over),

@@ -127,7 +127,7 @@ def _legend(task: TaskSummary) -> list[str]:
     """Say over what the intervals of this table are; nothing when there are none."""
     found: Sequence[Interval] = [row.accuracy for row in task.candidates if row.accuracy is not None]
     lines = []
-    for over, what in (("seeds and images", " and the test images, added in squares"), ("seeds", "")):
+    for over, what in (("seeds and images", " and the test images together"), ("seeds", "")):
         seeds = sorted({interval.n for interval in found if interval.over == over and interval.n > 1})
         if seeds:
             lines.append(f"±: 95 % interval of the mean over {listing([str(n) for n in seeds])} seeds{what}.")

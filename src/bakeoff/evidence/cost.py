@@ -1,0 +1,159 @@
+"""What candidates cost, which of them are on the front of accuracy and cost, and which is recommended.
+
+"Cheap" is by training seconds, those of the candidates that it stands on and of a search that found it
+included. Times within 5 % are equal (a budget gives all of them the same); then fewer parameters are
+cheaper, and then the better ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bakeoff.evidence.comparison import Comparison, find_comparison
+from bakeoff.evidence.words import count
+from bakeoff.units import format_seconds
+
+if TYPE_CHECKING:
+    from bakeoff.evidence.summary import CandidateSummary
+
+Rows = Mapping[str, "CandidateSummary"]
+Measure = Literal["seconds", "parameters", "latency"]
+Standing = Literal["front", "perhaps", "behind"]
+
+EQUAL_SECONDS = 1.05  # times of two runs of one thing differ by so much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a candidate stands between accuracy and cost, among those of its control."""
+
+    candidate: str
+    standing: Standing
+    beaten_by: tuple[str, ...] = ()  # no dearer and more accurate by the mean, best first
+
+
+def cost_of(row: CandidateSummary, measure: Measure = "seconds") -> float | None:
+    """Return what a candidate costs; None where that was not measured.
+
+    Args:
+        row: The candidate.
+        measure: Seconds of training, its source's and search's included; parameters; or the seconds that
+            one image takes.
+
+    Returns:
+        A number above 0.
+    """
+    if measure == "seconds":
+        return (row.train_seconds + (row.source_seconds or 0.0)) or None if row.train_seconds else None
+    if measure == "parameters":
+        return row.parameters or None
+    return row.inference.get("latency_seconds") or None
+
+
+def front(
+    rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison], measure: Measure = "seconds"
+) -> tuple[Place, ...]:
+    """Tell who is on the front of accuracy and cost.
+
+    A candidate is on it when nobody who costs no more is more accurate, by the means. One who is
+    beaten so stands behind it when at least one of those is told apart from it, and perhaps on it when
+    none is: its lead in cost may then be worth what it lacks.
+
+    Args:
+        rows: The group's candidates by name.
+        ranking: Those with a finished run, best first.
+        comparisons: Of their pairs, corrected.
+        measure: Of cost; candidates without it have no place.
+
+    Returns:
+        A place for each, in the order of the ranking.
+    """
+    costs = {name: cost for name in ranking if (cost := cost_of(rows[name], measure)) is not None}
+    found = []
+    for position, name in enumerate(ranking):
+        if name not in costs:
+            continue
+        better = [
+            other for other in ranking[:position]
+            if other in costs and costs[other] <= costs[name]
+            and _accuracy(rows, other) > _accuracy(rows, name)
+        ]  # fmt: skip
+        apart = [
+            other for other in better
+            if (pair := find_comparison(comparisons, other, name)) is not None and pair.told_apart
+        ]  # fmt: skip
+        standing: Standing = "front" if not better else "behind" if apart else "perhaps"
+        found.append(Place(candidate=name, standing=standing, beaten_by=tuple(apart or better)))
+    return tuple(found)
+
+
+def recommend(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> str:
+    """Name the cheapest candidate that is not significantly worse than the best.
+
+    Args:
+        rows: The group's candidates by name.
+        ranking: Those with a finished run, best first; at least one.
+        comparisons: Of their pairs, corrected.
+
+    Returns:
+        A name; the best itself when no time was measured.
+    """
+    alike = [name for name in ranking if name == ranking[0] or not _worse(comparisons, ranking[0], name)]
+    timed = {name: cost for name in alike if (cost := cost_of(rows[name])) is not None}
+    if not timed:
+        return ranking[0]
+    least = min(timed.values()) * EQUAL_SECONDS
+    cheapest = [name for name in timed if timed[name] <= least]
+    return min(cheapest, key=lambda name: (rows[name].parameters or float("inf"), ranking.index(name)))
+
+
+def recommendation(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> str:
+    """Say which candidate is recommended, and why; nothing when there is no choice.
+
+    Args:
+        rows: The group's candidates by name.
+        ranking: Those with a finished run, best first.
+        comparisons: Of their pairs, corrected.
+
+    Returns:
+        A sentence that starts with "The", or nothing.
+    """
+    if len(ranking) < 2 or all(cost_of(rows[name]) is None for name in ranking):
+        return ""
+    name = recommend(rows, ranking, comparisons)
+    alike = [other for other in ranking[1:] if not _worse(comparisons, ranking[0], other)]
+    if not alike:
+        cheaper = [
+            other for other in ranking[1:]
+            if (cost_of(rows[other]) or 0) < (cost_of(rows[name]) or float("inf"))
+        ]  # fmt: skip
+        why = "whatever is cheaper is significantly worse" if cheaper else "nothing is cheaper"
+        return f"The recommendation is {name}: {why} ({cost_words(rows[name])})."
+    return (
+        f"The recommendation is {name}, the cheapest that is not significantly worse than the best: "
+        f"{cost_words(rows[name])}."
+    )
+
+
+def cost_words(row: CandidateSummary) -> str:
+    """Say what a training took, with what it stands on, and how large the network is."""
+    parts = []
+    seconds = cost_of(row)
+    if seconds is not None:
+        with_source = f", {row.source}'s included" if row.source and row.source_seconds else ""
+        parts.append(f"{format_seconds(seconds)} of training{with_source}")
+    if row.parameters:
+        parts.append(f"{count(row.parameters)} parameters")
+    return ", ".join(parts)
+
+
+def _worse(comparisons: Sequence[Comparison], best: str, name: str) -> bool:
+    found = find_comparison(comparisons, best, name)
+    return found is not None and found.told_apart and found.difference > 0
+
+
+def _accuracy(rows: Rows, name: str) -> float:
+    found = rows[name].accuracy
+    return 0.0 if found is None else found.mean
