@@ -3,6 +3,8 @@
 - `predictions`: from class probabilities to what a run keeps. `metrics`: of one run.
 - `intervals`, `comparison`: how sure, and whether two candidates can be told apart.
 - `runs`, `results`: ended runs whose metrics are proved by their predictions; the table.
+- `agreement`, `between`: two candidates on the same images, and on different ones. `candidate_pair`,
+  `study_pair`: two of a study, and two studies, side by side. `verification`: is a study what it says?
 - `summary`, `symptoms`, `verdict`, `words`: what a study found, decided before it is drawn.
 - `curves`, `confusion`: what the charts and the pictures of a report show.
 

@@ -3,7 +3,8 @@
 - `views` (with `task_views`, `control_views`, `figures`, `pictures`, `words`): decides every
   word and digit, as a `view.StudyView`.
 - `page`, `templates/`, `charts`, `vega`: arrange them, and decide nothing.
-- `write`, `publish`: the files. `terminal`: the verdict for a terminal.
+- `compare_views`, `compare_study_views`: two candidates, two studies, as a `compare_view.CompareView`.
+- `write`, `publish`, `markdown`: the files. `reproduce`: is the page what the records give? `terminal`: the verdict for a terminal.
 
 Nothing here imports torch: a report is drawn on a machine that has none.
 """
