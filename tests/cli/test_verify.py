@@ -28,8 +28,8 @@ def test_every_check_is_a_line_and_a_difference_is_exit_code_1(
 ) -> None:
     code, output = _verify(study, capsys)
     assert code == 1
-    assert "+ metrics against predictions: 60 recorded metrics agree" in output
-    assert "x controls: 6 of 6 control digests differ" in output
+    assert "+ metrics against predictions: recorded metrics that agree: 60" in output
+    assert "x controls: control digests that differ: 6 of 6" in output
     unknown = "not recorded in the lock, which is older: the files of 5 classes/model1/0,"
     assert f"    not checked: {unknown}" in output
     assert "'sketch' is not what it says it is: " in output

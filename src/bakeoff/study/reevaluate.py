@@ -25,7 +25,7 @@ from bakeoff.records.atomic import read_arrays
 from bakeoff.records.run import VERIFICATION
 from bakeoff.spec import TaskSpec
 from bakeoff.study.trained import load
-from bakeoff.study.verify import Places
+from bakeoff.study.verify_images import Places
 from bakeoff.training.evaluate import read_test
 from bakeoff.training.machine import Machine, describe_environment
 

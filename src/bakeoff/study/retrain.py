@@ -20,7 +20,7 @@ from bakeoff.study.progress import StudyListener
 from bakeoff.study.reevaluate import environment_differences
 from bakeoff.study.runner import DataOptions, run_study
 from bakeoff.study.selection import Selection
-from bakeoff.study.verify import Places
+from bakeoff.study.verify_images import Places
 
 
 def check_retraining(

@@ -34,8 +34,8 @@ class Check:
     def said(self) -> str:
         """The outcome in words."""
         if self.differing:
-            return f"{len(self.differing)} of {self.agreed + len(self.differing)} {self.noun} differ"
-        return f"{self.agreed} {self.noun} agree" if self.agreed else "could not be checked"
+            return f"{self.noun} that differ: {len(self.differing)} of {self.agreed + len(self.differing):,}"
+        return f"{self.noun} that agree: {self.agreed:,}" if self.agreed else "could not be checked"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
