@@ -15,6 +15,7 @@ from bakeoff.cli.bench import bench
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
+from bakeoff.cli.serve import serve
 from bakeoff.cli.train import train
 from bakeoff.errors import BakeoffError
 
@@ -38,6 +39,7 @@ app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)
+app.command("serve")(serve)
 
 
 @app.callback(invoke_without_command=True)

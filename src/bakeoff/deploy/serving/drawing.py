@@ -1,0 +1,106 @@
+"""From a file that a stranger sent to pixels, once its header has been seen.
+
+An image's size is read from its header, and one that is too large is never decoded: a few
+kilobytes of PNG can ask for gigabytes of pixels. What passes is drawn by `data.decode`, the one
+path from a file to pixels.
+
+Shape letters: H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from bakeoff.data.decode import Fit, open_image, square
+from bakeoff.deploy.serving.limits import Limits
+from bakeoff.deploy.serving.refusals import Refusal
+from bakeoff.deploy.serving.uploads import Upload
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+LARGE = 4_000_000  # pixels from which on an image has to wait for other large ones
+
+_NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+_BEGINNINGS = (
+    b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
+)  # fmt: skip
+_WIDE_MODES = ("I", "F")  # whole numbers of 16 and 32 bits, floats: drawn through 64 bits a pixel
+_WIDE = 4  # times the memory of another image
+
+
+def pixels_of(upload: Upload, limits: Limits) -> int:
+    """Read an image's size from its header, without decoding it.
+
+    Args:
+        upload: The file.
+        limits: On pixels.
+
+    Returns:
+        Rows times columns; four times as many for an image of 16 or more bits, as that is its cost.
+
+    Raises:
+        Refusal: It is no image, of a format that is not accepted, or too large.
+    """
+    if not upload.content:
+        raise Refusal("empty", f"{upload.name}: an empty file, expected an image")
+    try:
+        with Image.open(io.BytesIO(upload.content), formats=FORMATS) as image:
+            (width, height), mode = image.size, image.mode
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # Pillow's own guard, which the server sets to the same limit, met it while it read the header.
+        raise _too_many_pixels(upload, "more", limits) from None
+    except UnidentifiedImageError:
+        raise _unidentified(upload) from None
+    except Exception as error:  # Pillow's readers of headers raise anything on broken data
+        raise _unreadable(upload, f"unreadable ({_one_line(error)})") from None
+    pixels = width * height * (_WIDE if mode.startswith(_WIDE_MODES) else 1)
+    if pixels > limits.max_pixels:
+        raise _too_many_pixels(upload, f"{width} x {height}", limits)
+    return pixels
+
+
+def draw(upload: Upload, size: int, fit: Fit) -> NDArray[np.uint8]:
+    """Decode a file whose header has passed, and draw it as the study's images were drawn.
+
+    Args:
+        upload: The file.
+        size: Pixels of both sides.
+        fit: How an image that is not square becomes so.
+
+    Returns:
+        Pixels of shape (size, size, 3).
+
+    Raises:
+        Refusal: It is truncated or damaged.
+    """
+    try:
+        image = open_image(upload.content, FORMATS)
+        return square(image, size, fit)
+    except ValueError as error:
+        raise _unreadable(upload, str(error)) from None
+    except Exception as error:  # modes that Pillow reads and cannot convert
+        raise _unreadable(upload, f"unreadable ({_one_line(error)})") from None
+
+
+def _unidentified(upload: Upload) -> Refusal:
+    if upload.content.startswith(_BEGINNINGS):
+        return _unreadable(upload, "unreadable (damaged at its beginning)")
+    return Refusal("wrong_type", f"{upload.name}: not an image that is read here, expected {_NAMES}")
+
+
+def _unreadable(upload: Upload, what: str) -> Refusal:
+    return Refusal("unreadable", f"{upload.name}: {what}, expected a whole image file")
+
+
+def _too_many_pixels(upload: Upload, came: str, limits: Limits) -> Refusal:
+    return Refusal(
+        "too_many_pixels",
+        f"{upload.name}: got {came} pixels, expected at most {limits.max_pixels:,} (--max-pixels)",
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
