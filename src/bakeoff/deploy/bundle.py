@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1  # of what a file says about itself
 KEY = "bakeoff"  # under which it does, among the file's metadata
 IMAGES, PROBABILITIES, EMBEDDING = "images", "probabilities", "embedding"
+BATCH = 64  # images at once; more were not faster, and cost memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class About:
     # How its answers were made, and what they are worth
     temperature: float = 1.0  # that the logits are divided by
     accuracy: dict[str, Any] = field(default_factory=dict)
+    quantized: str = ""  # "int8", or nothing for fp32
     embedding: int = 0  # features of the second output
 
 

@@ -4,7 +4,7 @@
 - `uploads`: from a request's body to files, never more of it in memory than is allowed.
 - `drawing`: from a file to pixels, once its header has been seen.
 - `batching`: one thread that computes, and requests that share its batches.
-- `heat`: which parts of an image a class stands on. `likeness`: training images that look like one.
+- `heat`: which parts of an image a class stands on.
 - `service`: all of these together. `metrics`: what it counts. `answers`: what it says.
 - `app`: the addresses. `page`, `templates/`: the page. `server`: the process. `patience`: its connections.
 

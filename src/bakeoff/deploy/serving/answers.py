@@ -49,8 +49,9 @@ class ExplainAnswer(BaseModel):
 class NeighbourAnswer(BaseModel):
     """A training image that looks like the one that was sent."""
 
-    label: ClassNameAnswer
-    similarity: float = Field(ge=-1.001, le=1.001, description="Cosine of both embeddings.")
+    label: str = Field(description="The name of its class.")
+    key: str = Field(description="As its data set calls it, such as a path.")
+    likeness: float = Field(description="Cosine of the angle between both embeddings; higher is more alike.")
     thumbnail: str = Field(description="The data URL of a JPEG file.")
 
 

@@ -136,7 +136,7 @@ def _add_images(app: FastAPI, service: Service, guards: list[Any], barred: tuple
         openapi_extra=_body("One image."),
         responses={
             200: {"model": answers.ExplainAnswer, "description": "A map of the class's need of each part."},
-            **answers.problem_responses(*barred, *_FILES),
+            **answers.problem_responses(*barred, *_FILES, "unknown_class"),
         },
     )  # fmt: skip
     async def explain(

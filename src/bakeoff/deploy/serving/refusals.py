@@ -11,6 +11,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request's body is no multipart form, though its type says so, or it broke off."),
     "no_token": (401, "The server was started with a token, and the request has none or another."),
     "unknown_model": (404, "No model of this name is served."),
+    "unknown_class": (404, "The model knows no class of this id or name."),
     "no_index": (404, "Beside the model lies no index of training images."),
     "unknown_address": (404, "There is nothing at this address."),
     "wrong_method": (405, "The address is there for another method."),

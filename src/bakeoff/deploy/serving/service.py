@@ -20,10 +20,10 @@ from PIL import Image
 
 from bakeoff.cores import usable_cores
 from bakeoff.deploy.bundle import Bundle
+from bakeoff.deploy.index import Index, index_path
 from bakeoff.deploy.serving.batching import BatchCost, Batcher
 from bakeoff.deploy.serving.drawing import LARGE, draw, pixels_of
 from bakeoff.deploy.serving.heat import Grid, covered, heat_map
-from bakeoff.deploy.serving.likeness import Index
 from bakeoff.deploy.serving.limits import Limits
 from bakeoff.deploy.serving.metrics import Metrics
 from bakeoff.deploy.serving.refusals import Refusal
@@ -168,13 +168,13 @@ class Service:
             raise Refusal("no_index", f"model '{served.name}': has no index, see bakeoff export --index")
         with self.batcher.admission(1) as room:
             images_NHWC = await self._draw(served, [upload])
-            embedding_F = (await self.batcher.compute(served.embeds, images_NHWC, room))[0]
-        found = await self._in_pool(served.index.nearest, embedding_F, count)
-        about = served.bundle.about
+            embeddings_NF = await self.batcher.compute(served.embeds, images_NHWC, room)
+        found = (await self._in_pool(served.index.nearest, embeddings_NF, count))[0]
         images = [
             {
-                "label": {"id": about.class_ids[one.label], "name": about.class_names[one.label]},
-                "similarity": round(one.similarity, _DIGITS),
+                "label": one.class_name,
+                "key": one.key,
+                "likeness": round(one.likeness, _DIGITS),
                 "thumbnail": "data:image/jpeg;base64," + b64encode(one.thumbnail).decode("ascii"),
             }
             for one in found
@@ -254,8 +254,8 @@ def name_models(bundles: Sequence[Bundle]) -> dict[str, Served]:
         name = bundle.path.stem if shared else bundle.about.name
         if name in served:
             raise ConfigError(f"{bundle.path}: another model is called '{name}', rename one of the files")
-        index = Index.beside(bundle.path) if bundle.about.embedding else None
-        served[name] = Served(name, bundle, index)
+        beside = index_path(bundle.path)
+        served[name] = Served(name, bundle, Index.open(beside, bundle) if beside.exists() else None)
     return served
 
 
@@ -277,7 +277,7 @@ def _class_of(served: Served, label: str) -> int:
         if label in names:
             return names.index(label)
     known = nearest(label, about.class_ids + about.class_names)
-    raise Refusal("wrong_value", f"label: got '{label}'{known}"[:300])
+    raise Refusal("unknown_class", f"label: got '{label}'{known}"[:300])
 
 
 def _described(served: Served) -> dict[str, Any]:

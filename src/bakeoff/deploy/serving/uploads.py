@@ -90,9 +90,9 @@ async def read_uploads(
         Refusal: A limit is met, the type is none that is accepted, or there is no file.
     """
     kind, options = parse_options_header(headers.get("content-type", RAW))
-    collector = _collector(kind.decode("latin-1"), options, limits)
     _check_announced(headers.get("content-length", ""), limits)
     try:
+        collector = _collector(kind.decode("latin-1"), options, limits)
         async with asyncio.timeout(limits.timeout):
             async for part in body:
                 share.take(len(part))

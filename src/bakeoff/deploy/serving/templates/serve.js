@@ -217,7 +217,8 @@
         var item = element("li"), picture = element("img");
         picture.src = one.thumbnail;
         picture.alt = "";
-        item.append(picture, element("span", one.label.name), element("span", one.similarity.toFixed(2), "hush"));
+        picture.title = one.key;
+        item.append(picture, element("span", one.label), element("span", one.likeness.toFixed(2), "hush"));
         return item;
       }));
       card.querySelector(".likeness").hidden = !said.images.length;
