@@ -10,6 +10,7 @@ Shape letters: H rows, W columns.
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,11 @@ def pixels_of(upload: Upload, limits: Limits) -> int:
     try:
         with Image.open(io.BytesIO(upload.content), formats=FORMATS) as image:
             (width, height), mode = image.size, image.mode
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own guard, which the server sets to the same limit, met it while it read the header.
-        raise _too_many_pixels(upload, "more", limits) from None
+        found = re.search(r"\d+", str(error))
+        came = f"{int(found[0]):,}" if found else "more"
+        raise _too_many_pixels(upload, came, limits) from None
     except UnidentifiedImageError:
         raise _unidentified(upload) from None
     except Exception as error:  # Pillow's readers of headers raise anything on broken data

@@ -52,7 +52,7 @@ def render_page(service: Service, *, needs_token: bool) -> Page:
     html = _environment().get_template("serve.html").render(
         css=Markup(css), script=Markup(script), settings=settings, models=models, needs_token=needs_token,
         title=models[0]["name"] if len(models) == 1 else f"{len(models)} models side by side",
-        task=models[0]["task"], largest=_mebibytes(service.limits.max_bytes),
+        task=models[0]["task"], largest=_size_words(service.limits.max_bytes),
         megapixels=f"{service.limits.max_pixels / 1e6:g}",
     )  # fmt: skip
     policy = (
@@ -78,8 +78,8 @@ def _shown(served: Served) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.3g} MiB"
+def _size_words(size: int) -> str:
+    return f"{size / 2**20:.3g} MiB" if size >= 2**20 else f"{size:,} bytes"
 
 
 @cache

@@ -9,7 +9,7 @@
 
   function percent(share) {
     var points = 100 * share;
-    return points >= 99.95 && share < 1 ? "> 99.9 %" : points > 0 && points < 0.05 ? "< 0.1 %" : points.toFixed(1) + " %";
+    return points >= 99.95 ? "> 99.9 %" : points < 0.05 ? "< 0.1 %" : points.toFixed(1) + " %";
   }
 
   function element(name, words, className) {
@@ -53,7 +53,9 @@
       });
   }
 
-  function size(bytes) { return (bytes / 1048576).toPrecision(3).replace(/\.?0+$/, "") + " MiB"; }
+  function size(bytes) {
+    return bytes < 1048576 ? bytes.toLocaleString("en") + " bytes" : (bytes / 1048576).toPrecision(3).replace(/\.0+$/, "") + " MiB";
+  }
 
   function forget() {
     document.querySelectorAll(".card").forEach(function (card) {
@@ -119,7 +121,7 @@
   function agree(all) {
     var names = all.map(function (one) { return one.best.name; });
     var same = names.every(function (name) { return name === names[0]; });
-    byId("agreement").textContent = same ? "All " + all.length + " models say " + names[0] + "." : "The models disagree: " + all.map(function (one) { return one.best.name + " (" + one.model + ")"; }).join(", ") + ".";
+    byId("agreement").textContent = same ? (all.length === 2 ? "Both models say " : "All " + all.length + " models say ") + names[0] + "." : "The models disagree: " + all.map(function (one) { return one.best.name + " (" + one.model + ")"; }).join(", ") + ".";
     byId("agreement").hidden = false;
   }
 
@@ -195,7 +197,7 @@
         pen.imageSmoothingEnabled = true;
         pen.imageSmoothingQuality = "high";
         pen.drawImage(small, 0, 0, canvas.width, canvas.height);
-        var place = ["at the top", "in the middle", "at the bottom"][Math.floor(3 * where[0] / cells)] + ", " + ["left", "centre", "right"][Math.floor(3 * where[1] / cells)];
+        var place = [["at the top left", "at the top", "at the top right"], ["on the left", "in the middle", "on the right"], ["at the bottom left", "at the bottom", "at the bottom right"]][Math.floor(3 * where[0] / cells)][Math.floor(3 * where[1] / cells)];
         var words = strongest < 0.001
           ? "No single part matters to " + name + ": whatever is covered, its probability stays."
           : "Covered " + place + ", the image is " + (100 * strongest).toFixed(1) + " points " + (most > 0 ? "less" : "more") + " likely " + name + ".";
@@ -218,7 +220,7 @@
         picture.src = one.thumbnail;
         picture.alt = "";
         picture.title = one.key;
-        item.append(picture, element("span", one.label), element("span", one.likeness.toFixed(2), "hush"));
+        item.append(picture, element("span", one.label), element("span", one.likeness.toFixed(3), "hush"));
         return item;
       }));
       card.querySelector(".likeness").hidden = !said.images.length;
