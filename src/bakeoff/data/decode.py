@@ -67,12 +67,11 @@ def load_image(file: str | Path | bytes | BinaryIO, size: int, fit: Fit = "crop"
     return square(opened, size, fit)
 
 
-def open_image(file: str | Path | bytes | BinaryIO, formats: tuple[str, ...] | None = None) -> Image.Image:
+def open_image(file: str | Path | bytes | BinaryIO) -> Image.Image:
     """Decode a whole image file, in the mode that it is stored in.
 
     Args:
         file: A path, the file's bytes, or an open binary file.
-        formats: Only these, by Pillow's names; None takes whatever Pillow reads.
 
     Returns:
         The image, its pixels in memory.
@@ -87,7 +86,7 @@ def open_image(file: str | Path | bytes | BinaryIO, formats: tuple[str, ...] | N
     if content == b"":
         raise ValueError("an empty file")
     try:
-        image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=formats)
+        image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
         image.load()
     except UnidentifiedImageError:
         raise ValueError("not an image") from None

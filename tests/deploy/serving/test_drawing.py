@@ -8,7 +8,7 @@ from pictures import bomb, flat, noisy, written
 from PIL import Image
 
 from bakeoff.data.decode import load_image
-from bakeoff.deploy.serving.drawing import draw, pixels_of
+from bakeoff.deploy.serving.drawing import draw, opened, pixels_of
 from bakeoff.deploy.serving.limits import Limits
 from bakeoff.deploy.serving.refusals import Refusal
 from bakeoff.deploy.serving.uploads import Upload
@@ -22,16 +22,20 @@ def refusal(content: bytes) -> Refusal:
     return refused.value
 
 
-def see(content: bytes) -> None:
-    pixels_of(Upload("it", content), LIMITS)
-    draw(Upload("it", content), 8, "crop")
+def see(content: bytes, size: int = 8) -> np.ndarray:
+    upload = Upload("it", content)
+    return draw(opened(upload, LIMITS), upload, size, "pad")
+
+
+def cost(content: bytes) -> int:
+    return pixels_of(opened(Upload("it", content), LIMITS))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_every_format_is_drawn_as_a_file_on_the_disk_is(kind: str) -> None:
     content = noisy(3, (30, 20), kind)
-    assert pixels_of(Upload("it", content), LIMITS) == 600
-    np.testing.assert_array_equal(draw(Upload("it", content), 16, "pad"), load_image(content, 16, "pad"))
+    assert cost(content) == 600
+    np.testing.assert_array_equal(see(content, 16), load_image(content, 16, "pad"))
 
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (20_000, 20_000), (10_001, 1), (1, 10_001)])
@@ -41,7 +45,7 @@ def test_a_bomb_is_refused_by_its_header_and_never_decoded(
     def never(*arguments: object, **more: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("bakeoff.deploy.serving.drawing.open_image", never)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
     content = bomb(*size)
     assert len(content) < 100_000
     found = refusal(content)
@@ -50,13 +54,13 @@ def test_a_bomb_is_refused_by_its_header_and_never_decoded(
 
 
 def test_as_many_pixels_as_the_limit_pass() -> None:
-    assert pixels_of(Upload("it", bomb(100, 100)), LIMITS) == 10_000
+    assert cost(bomb(100, 100)) == 10_000
 
 
 def test_an_image_of_16_bits_counts_fourfold_as_it_is_drawn_through_64() -> None:
     deep = written(Image.fromarray(np.zeros((51, 51), np.uint16)), "PNG")
     assert refusal(deep).reason == "too_many_pixels"
-    assert pixels_of(Upload("it", flat((0, 0, 0), (51, 51))), LIMITS) == 51 * 51
+    assert cost(flat((0, 0, 0), (51, 51))) == 51 * 51
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])

@@ -67,7 +67,7 @@ def test_sigterm_answers_what_has_come_and_takes_nothing_new(models: list[Path])
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b'"name":"red"' in answer
         assert server.process.wait(30) == 0
-        assert server.process.stderr.read() == ""
+        assert server.log() == ""
 
 
 def test_ctrl_c_ends_with_the_code_of_being_stopped(models: list[Path]) -> None:

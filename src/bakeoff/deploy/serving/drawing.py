@@ -1,8 +1,8 @@
 """From a file that a stranger sent to pixels, once its header has been seen.
 
 An image's size is read from its header, and one that is too large is never decoded: a few
-kilobytes of PNG can ask for gigabytes of pixels. What passes is drawn by `data.decode`, the one
-path from a file to pixels.
+kilobytes of PNG can ask for gigabytes of pixels. What passes is drawn by `data.decode`, as files on
+the disk are; the file is opened once, as that takes as long as decoding a small one.
 
 Shape letters: H rows, W columns.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bakeoff.data.decode import Fit, open_image, square
+from bakeoff.data.decode import Fit, square
 from bakeoff.deploy.serving.limits import Limits
 from bakeoff.deploy.serving.refusals import Refusal
 from bakeoff.deploy.serving.uploads import Upload
@@ -32,15 +32,15 @@ _WIDE_MODES = ("I", "F")  # whole numbers of 16 and 32 bits, floats: drawn throu
 _WIDE = 4  # times the memory of another image
 
 
-def pixels_of(upload: Upload, limits: Limits) -> int:
-    """Read an image's size from its header, without decoding it.
+def opened(upload: Upload, limits: Limits) -> Image.Image:
+    """Read an image's header, without decoding it.
 
     Args:
         upload: The file.
         limits: On pixels.
 
     Returns:
-        Rows times columns; four times as many for an image of 16 or more bits, as that is its cost.
+        The image, its pixels not in memory yet.
 
     Raises:
         Refusal: It is no image, of a format that is not accepted, or too large.
@@ -48,28 +48,31 @@ def pixels_of(upload: Upload, limits: Limits) -> int:
     if not upload.content:
         raise Refusal("empty", f"{upload.name}: an empty file, expected an image")
     try:
-        with Image.open(io.BytesIO(upload.content), formats=FORMATS) as image:
-            (width, height), mode = image.size, image.mode
+        image = Image.open(io.BytesIO(upload.content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own guard, which the server sets to the same limit, met it while it read the header.
         found = re.search(r"\d+", str(error))
-        came = f"{int(found[0]):,}" if found else "more"
-        raise _too_many_pixels(upload, came, limits) from None
+        raise _too_many_pixels(upload, f"{int(found[0]):,}" if found else "more", limits) from None
     except UnidentifiedImageError:
         raise _unidentified(upload) from None
     except Exception as error:  # Pillow's readers of headers raise anything on broken data
-        raise _unreadable(upload, f"unreadable ({_one_line(error)})") from None
-    pixels = width * height * (_WIDE if mode.startswith(_WIDE_MODES) else 1)
-    if pixels > limits.max_pixels:
-        raise _too_many_pixels(upload, f"{width} x {height}", limits)
-    return pixels
+        raise _unreadable(upload, error) from None
+    if pixels_of(image) > limits.max_pixels:
+        raise _too_many_pixels(upload, f"{image.width} x {image.height}", limits)
+    return image
 
 
-def draw(upload: Upload, size: int, fit: Fit) -> NDArray[np.uint8]:
-    """Decode a file whose header has passed, and draw it as the study's images were drawn.
+def pixels_of(image: Image.Image) -> int:
+    """Count what an image costs: its pixels, fourfold when they have 16 bits or more."""
+    return image.width * image.height * (_WIDE if image.mode.startswith(_WIDE_MODES) else 1)
+
+
+def draw(image: Image.Image, upload: Upload, size: int, fit: Fit) -> NDArray[np.uint8]:
+    """Decode an image whose header has passed, and draw it as the study's images were drawn.
 
     Args:
-        upload: The file.
+        image: As `opened` has returned it.
+        upload: Its file.
         size: Pixels of both sides.
         fit: How an image that is not square becomes so.
 
@@ -80,22 +83,21 @@ def draw(upload: Upload, size: int, fit: Fit) -> NDArray[np.uint8]:
         Refusal: It is truncated or damaged.
     """
     try:
-        image = open_image(upload.content, FORMATS)
+        image.load()
         return square(image, size, fit)
-    except ValueError as error:
-        raise _unreadable(upload, str(error)) from None
-    except Exception as error:  # modes that Pillow reads and cannot convert
-        raise _unreadable(upload, f"unreadable ({_one_line(error)})") from None
+    except Exception as error:  # Pillow's decoders raise anything on broken data: OSError, SyntaxError, ...
+        raise _unreadable(upload, error) from None
 
 
 def _unidentified(upload: Upload) -> Refusal:
     if upload.content.startswith(_BEGINNINGS):
-        return _unreadable(upload, "unreadable (damaged at its beginning)")
+        return _unreadable(upload, "damaged at its beginning")
     return Refusal("wrong_type", f"{upload.name}: not an image that is read here, expected {_NAMES}")
 
 
-def _unreadable(upload: Upload, what: str) -> Refusal:
-    return Refusal("unreadable", f"{upload.name}: {what}, expected a whole image file")
+def _unreadable(upload: Upload, why: object) -> Refusal:
+    words = " ".join(str(why).split())[:120] or type(why).__name__
+    return Refusal("unreadable", f"{upload.name}: unreadable ({words}), expected a whole image file")
 
 
 def _too_many_pixels(upload: Upload, came: str, limits: Limits) -> Refusal:
@@ -103,7 +105,3 @@ def _too_many_pixels(upload: Upload, came: str, limits: Limits) -> Refusal:
         "too_many_pixels",
         f"{upload.name}: got {came} pixels, expected at most {limits.max_pixels:,} (--max-pixels)",
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -9,8 +9,9 @@ import asyncio
 import io
 import time
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from bakeoff.cores import usable_cores
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.index import Index, index_path
 from bakeoff.deploy.serving.batching import BatchCost, Batcher
-from bakeoff.deploy.serving.drawing import LARGE, draw, pixels_of
+from bakeoff.deploy.serving.drawing import LARGE, draw, opened, pixels_of
 from bakeoff.deploy.serving.heat import Grid, covered, heat_map
 from bakeoff.deploy.serving.limits import Limits
 from bakeoff.deploy.serving.metrics import Metrics
@@ -195,36 +196,37 @@ class Service:
         """Draw all images of a request; large ones wait for each other, small ones for nobody."""
         shares = [uploads[k :: self._threads] for k in range(min(self._threads, len(uploads)))]
         parts = await asyncio.gather(*(self._in_pool(self._draw_small, served, share) for share in shares))
-        images: list[NDArray[np.uint8] | None] = [None] * len(uploads)
-        for k, part in enumerate(parts):
-            images[k :: self._threads] = part
-        drawn: list[NDArray[np.uint8]] = []
-        for upload, image in zip(uploads, images, strict=True):
-            if image is None:
-                loop = asyncio.get_running_loop()
-                image = await loop.run_in_executor(self._slow_lane, self._draw_one, served, upload)
-            drawn.append(image)
+        images = [parts[k % self._threads][k // self._threads] for k in range(len(uploads))]
+        loop = asyncio.get_running_loop()
+        drawn = [
+            await loop.run_in_executor(self._slow_lane, self._draw_one, served, upload, image)
+            if isinstance(image, Image.Image) else image
+            for upload, image in zip(uploads, images, strict=True)
+        ]  # fmt: skip
         return np.stack(drawn)
 
     async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def _draw_small(self, served: Served, uploads: Sequence[Upload]) -> list[NDArray[np.uint8] | None]:
-        """Check headers and draw; of a large image, only check its header."""
-        started = time.thread_time()
-        about, images = served.bundle.about, []
-        try:
-            for upload in uploads:
-                large = pixels_of(upload, self.limits) > LARGE
-                images.append(None if large else draw(upload, about.image_size, about.fit))
-        finally:
-            self.metrics.add("bakeoff_decode_cpu_seconds_total", time.thread_time() - started)
-        return images
+    def _draw_small(self, served: Served, uploads: Sequence[Upload]) -> list[NDArray[np.uint8] | Image.Image]:
+        """Check headers and draw; a large image is only opened."""
+        with self._counted_decoding():
+            about = served.bundle.about
+            opened_images = ((upload, opened(upload, self.limits)) for upload in uploads)
+            return [
+                image if pixels_of(image) > LARGE else draw(image, upload, about.image_size, about.fit)
+                for upload, image in opened_images
+            ]
 
-    def _draw_one(self, served: Served, upload: Upload) -> NDArray[np.uint8]:
+    def _draw_one(self, served: Served, upload: Upload, image: Image.Image) -> NDArray[np.uint8]:
+        with self._counted_decoding():
+            return draw(image, upload, served.bundle.about.image_size, served.bundle.about.fit)
+
+    @contextmanager
+    def _counted_decoding(self) -> Iterator[None]:
         started = time.thread_time()
         try:
-            return draw(upload, served.bundle.about.image_size, served.bundle.about.fit)
+            yield
         finally:
             self.metrics.add("bakeoff_decode_cpu_seconds_total", time.thread_time() - started)
 
