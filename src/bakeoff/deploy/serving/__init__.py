@@ -7,6 +7,7 @@
 - `heat`: which parts of an image a class stands on.
 - `service`: all of these together. `metrics`: what it counts. `answers`: what it says.
 - `app`: the addresses. `page`, `templates/`: the page. `server`: the process. `patience`: its connections.
+  `memory`: what it gives back.
 
 Nothing that a client sends is written to the disk, nor kept once it is answered.
 """

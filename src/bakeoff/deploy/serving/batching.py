@@ -154,8 +154,9 @@ class Batcher:
             self._coming -= arrived
             admission.coming -= arrived
             self._changed.notify()
-        parts = await asyncio.gather(*(job.answer for job in jobs))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(jobs) == 1:
+            return await jobs[0].answer
+        return np.concatenate(await asyncio.gather(*(job.answer for job in jobs)))
 
     def close(self) -> None:
         """Compute what is waiting, and end the thread."""

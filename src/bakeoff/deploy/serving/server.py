@@ -21,6 +21,7 @@ from PIL import Image
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.serving.app import create_app
 from bakeoff.deploy.serving.limits import Limits
+from bakeoff.deploy.serving.memory import return_large_blocks
 from bakeoff.deploy.serving.patience import patient
 from bakeoff.deploy.serving.service import Service
 from bakeoff.errors import ConfigError, ResourceError
@@ -60,12 +61,14 @@ def serve(
     if token is not None and not token.strip():
         raise ConfigError("--token: got an empty text, expected a token, or no option")
     limits = limits or Limits()
+    return_large_blocks()
     bundles = [Bundle.open(path, threads=threads) for path in models]
     listener = _listen(host, port)
     # The process is ours: Pillow's own guard against decompression bombs stands at the same limit as ours.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     service = Service(bundles, limits)
+    service.warm_up()
     config = uvicorn.Config(
         create_app(service, token), http=patient(limits.timeout), ws="none", lifespan="on",
         log_level="error", access_log=False, server_header=False, backlog=_BACKLOG,

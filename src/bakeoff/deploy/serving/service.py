@@ -22,7 +22,7 @@ from PIL import Image
 from bakeoff.cores import usable_cores
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.index import Index, index_path
-from bakeoff.deploy.serving.batching import BatchCost, Batcher
+from bakeoff.deploy.serving.batching import LARGEST, BatchCost, Batcher
 from bakeoff.deploy.serving.drawing import LARGE, draw, opened, pixels_of
 from bakeoff.deploy.serving.heat import Grid, covered, heat_map
 from bakeoff.deploy.serving.limits import Limits
@@ -71,6 +71,22 @@ class Service:
         self._pool = ThreadPoolExecutor(self._threads, "bakeoff-decode")
         # Large images are decoded one at a time: two at once could double the memory, and small ones pass.
         self._slow_lane = ThreadPoolExecutor(1, "bakeoff-decode-large")
+
+    def warm_up(self) -> None:
+        """Compute the largest batch of every model once: what memory that takes is taken now.
+
+        Raises:
+            ConfigError: A model's answer has not as many classes as its file says.
+        """
+        for served in self.models.values():
+            about = served.bundle.about
+            images_NHWC = np.zeros((LARGEST, about.image_size, about.image_size, 3), np.uint8)
+            rows_NK = served.bundle.probabilities_of(images_NHWC)
+            if rows_NK.shape != (LARGEST, len(about.class_names)):
+                raise ConfigError(
+                    f"{served.bundle.path}: answers with shape {rows_NK.shape} for {LARGEST} images, "
+                    f"expected {len(about.class_names)} classes for each"
+                )
 
     def close(self) -> None:
         """Finish what is waiting, and end the threads."""
@@ -194,9 +210,14 @@ class Service:
 
     async def _draw(self, served: Served, uploads: Sequence[Upload]) -> NDArray[np.uint8]:
         """Draw all images of a request; large ones wait for each other, small ones for nobody."""
-        shares = [uploads[k :: self._threads] for k in range(min(self._threads, len(uploads)))]
-        parts = await asyncio.gather(*(self._in_pool(self._draw_small, served, share) for share in shares))
-        images = [parts[k % self._threads][k // self._threads] for k in range(len(uploads))]
+        if len(uploads) == 1:
+            images = await self._in_pool(self._draw_small, served, uploads)
+        else:
+            shares = [uploads[k :: self._threads] for k in range(min(self._threads, len(uploads)))]
+            parts = await asyncio.gather(
+                *(self._in_pool(self._draw_small, served, share) for share in shares)
+            )
+            images = [parts[k % self._threads][k // self._threads] for k in range(len(uploads))]
         loop = asyncio.get_running_loop()
         drawn = [
             await loop.run_in_executor(self._slow_lane, self._draw_one, served, upload, image)
