@@ -1,14 +1,18 @@
-"""`bakeoff serve MODEL.onnx`: an exported classifier behind a web page and an HTTP interface."""
+"""`bakeoff serve MODEL`: an exported classifier behind a web page and an HTTP interface."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.errors import ConfigError
+from bakeoff.homes import cache_home
 
 if TYPE_CHECKING:
     from bakeoff.deploy.serving.service import Service
@@ -18,7 +22,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def serve(
     models: Annotated[
-        list[str], typer.Argument(help="Files that 'bakeoff export' has written; several stand side by side.")
+        list[str],
+        typer.Argument(help="Files of 'bakeoff export', or folders of runs; several side by side."),
     ],
     host: Annotated[str, typer.Option(help="The address that is listened on; 0.0.0.0 is all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
@@ -60,15 +65,32 @@ def serve(
 
 
 def _onnx_file(model: str) -> Path:
-    """Return the file that is to be served.
-
-    A run's folder would be exported here first, in a process of its own, as torch must not come
-    into this one.
-    """
+    """Return the file that is to be served; of a run's or a study's folder, export it first."""
     path = Path(model)
-    if path.is_dir():
-        raise ConfigError(f"{model}: a folder, expected a file that 'bakeoff export {model}' has written")
-    return path
+    if not path.is_dir():
+        return path
+    target = _place(path)
+    if not target.exists():
+        print(f"Exporting {model} to {target}", flush=True)
+        # In a process of its own: torch must not come into this one.
+        done = subprocess.run(_export_command(path, target), check=False)
+        if done.returncode != 0 or not target.exists():
+            raise ConfigError(f"{model}: could not be exported, expected a run that 'bakeoff export' takes")
+    return target
+
+
+def _export_command(folder: Path, target: Path) -> list[str]:
+    """Say how a folder is exported."""
+    return [sys.executable, "-m", "bakeoff", "export", str(folder), "--to", "onnx", "--out", str(target),
+            "--no-card"]  # fmt: skip
+
+
+def _place(folder: Path) -> Path:
+    """Name the file in the cache that an exported folder becomes; another one once a record is new."""
+    records = sorted(folder.rglob("record.json"))
+    seen = [str(folder.resolve()), *(f"{record} {record.stat().st_mtime_ns}" for record in records)]
+    digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
+    return cache_home() / "served" / f"{folder.resolve().name}-{digest}.onnx"
 
 
 def _bytes(text: str) -> int:

@@ -96,7 +96,6 @@ def test_what_cannot_be_served_is_refused_in_one_line(models: list[Path], tmp_pa
     other.write_bytes(b"no model")
     assert "no such file" in refused(tmp_path / "missing.onnx")
     assert "cannot be opened as ONNX" in refused(other)
-    assert "a folder, expected a file that 'bakeoff export" in refused(tmp_path)
     assert "--max-bytes: got 'much', expected a size such as 20MiB" in refused(
         models[0], "--max-bytes", "much"
     )
