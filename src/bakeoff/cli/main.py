@@ -16,6 +16,7 @@ from bakeoff.cli.compare import compare
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
+from bakeoff.cli.serve import serve
 from bakeoff.cli.train import train
 from bakeoff.cli.verify import verify
 from bakeoff.errors import BakeoffError
@@ -42,6 +43,7 @@ app.command("models")(models)
 app.command("bench")(bench)
 app.command("compare")(compare)
 app.command("verify")(verify)
+app.command("serve")(serve)
 
 
 @app.callback(invoke_without_command=True)
