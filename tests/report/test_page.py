@@ -64,7 +64,7 @@ def test_the_page_has_these_parts_in_this_order(sound_page: str) -> None:
         "What was compared, and under which control", "Do it again, check it, use it",
     ]  # fmt: skip
     assert outline.words["h3"] == [
-        *2 * ["Can they be told apart?", "What is taken for what", "The networks"],
+        *2 * ["Can they be told apart?", "What it costs", "What is taken for what", "The networks"],
         "How the numbers were made",
     ]  # fmt: skip
     charts = [value for _, name, value in outline.attributes if name == "data-chart"]

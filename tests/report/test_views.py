@@ -249,7 +249,7 @@ def test_all_pairs_are_compared_and_none_twice(view: StudyView) -> None:
 
 def test_tables_and_figures_are_numbered_through_the_page(view: StudyView) -> None:
     figures = [figure.number for task in view.tasks for figure in task.figures]
-    shown = [table for task in view.tasks for table in (task.results, task.pairs)]
+    shown = [table for task in view.tasks for table in (task.results, task.pairs, task.cost)]
     tables = [table.number for table in (*shown, *view.control, *view.provenance) if table]
     assert figures == list(range(1, len(figures) + 1))
     assert tables == list(range(1, len(tables) + 1))

@@ -175,6 +175,11 @@ class TaskView:
     confusions_words: str
     confusions: tuple[Confusion, ...]
     networks: tuple[Network, ...]
+    cost_words: str = ""
+    cost: Table | None = None
+    classes_words: str = ""
+    classes: Table | None = None  # where winner and runner-up differ
+    measures: Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,16 @@ from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
-from bakeoff.report import control_views, figures, network_views, pair_views, pictures, task_views
+from bakeoff.report import (
+    class_views,
+    control_views,
+    cost_views,
+    figures,
+    network_views,
+    pair_views,
+    pictures,
+    task_views,
+)
 from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
 from bakeoff.report.words import DIGITS, grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
@@ -102,6 +111,10 @@ def _task_view(
     pairs_words, pairs, other_pairs = pair_views.pairs_tables(task, counter.tables + 1)
     if pairs is not None:
         counter.table()
+    cost_words, cost = cost_views.cost_view(task, counter.tables + 1)
+    if cost is not None:
+        counter.table()
+    classes_words, classes = class_views.class_view(task)
     confusions_words, cards = pictures.confusions(folder, task.name, images=images)
     colors = figures.color_numbers(task)
     return TaskView(
@@ -110,6 +123,8 @@ def _task_view(
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
+        cost_words=cost_words, cost=cost, classes_words=classes_words, classes=classes,
+        measures=class_views.measures_table(task),
     )  # fmt: skip
 
 

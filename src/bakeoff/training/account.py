@@ -29,6 +29,8 @@ class Account:
     source: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, Any] = field(default_factory=dict)
     features: dict[str, float] = field(default_factory=dict)
+    inference: dict[str, Any] = field(default_factory=dict)
+    energy_joules: float | None = None
 
     def record(
         self,
@@ -85,6 +87,8 @@ class Account:
             test_readings=readings,
             started=self.started,
             ended=now(),
+            inference=self.inference,
+            energy_joules=self.energy_joules,
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )
