@@ -10,8 +10,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from bakeoff.evidence.comparison import ALPHA, BySeed
-from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
+from bakeoff.evidence.intervals import (
+    Interval,
+    mean_interval,
+    seeds_and_images,
+    shared_by_seeds,
+    wilson,
+)
 
 _SMALLEST = 1e-12  # p values below are returned as this
 
@@ -46,12 +54,11 @@ def accuracy_interval(runs: BySeed, level: float = 0.95) -> Interval:
     Returns:
         The mean over seeds with its interval, as `summary` gives it.
     """
-    right = [int(run.correct_N.sum()) for run in runs.values()]
-    images = len(next(iter(runs.values())).label_N)
-    over_images = wilson(sum(right) / len(right), images, level)
-    if len(right) == 1:
-        return over_images
-    return seeds_and_images(mean_interval([n / images for n in right], level), over_images, (0.0, 1.0))
+    right_SN = np.stack([run.correct_N[np.argsort(run.index_N, kind="stable")] for run in runs.values()])
+    if len(right_SN) == 1:
+        return wilson(int(right_SN.sum()), right_SN.shape[1], level)
+    over_seeds = mean_interval(right_SN.mean(axis=1, dtype=np.float64).tolist(), level)
+    return seeds_and_images(over_seeds, shared_by_seeds(right_SN, level, shares=True), (0.0, 1.0))
 
 
 def unpaired_difference(first: Interval, second: Interval) -> tuple[float, float]:

@@ -10,6 +10,7 @@ have Altair check them against Vega-Lite's schema.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ _TIME_LABEL = (
     " : datum.value >= 60 ? format(datum.value / 60, '~g') + ' min'"
     " : format(datum.value, '~g') + ' s'"
 )
+_STANDINGS = {"front": "on the front", "perhaps": "perhaps on the front", "behind": "behind the front"}
 _HIGHLIGHT: Spec = {"name": "highlight", "value": ""}  # the one candidate to light; empty lights all
 _LIT: Spec = {
     "condition": {"test": "highlight == '' || datum.candidate == highlight", "value": 0.85}, "value": 0.08,
@@ -54,7 +56,9 @@ class Bar:
     high: float | None
     by_seed: Mapping[int, float]
     published: float | None
-    seconds: float | None  # of training, mean over seeds
+    seconds: float | None  # of training, its source's included, mean over seeds
+    standing: str = "front"  # between accuracy and cost: "front", "perhaps" or "behind"
+    group: str = ""  # candidates of one control have one front
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,8 @@ def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> 
 def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     """Draw accuracy against seconds of training (logarithmic), a named point for each candidate.
 
+    Those behind the front are hollow; a line in steps joins those on it, for each control.
+
     Args:
         bars: The candidates; at least one with seconds above 0.
         order: All candidates of the task in the study's order; it numbers the colours.
@@ -118,19 +124,30 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     seconds = [row["seconds"] for row in rows]
     low, high = min(seconds) / 1.8, max(seconds) * 1.8
     x = {
-        "field": "seconds", "type": "quantitative", "title": "training time of a run (mean, logarithmic)",
+        "field": "seconds", "type": "quantitative",
+        "title": "training time of a run, its source's included (logarithmic)",
         "scale": {"type": "log", "domain": [low, high], "nice": False},
         "axis": {"values": _time_ticks(low, high), "labelExpr": _TIME_LABEL},
     }  # fmt: skip
     y = {"field": "accuracy", "type": "quantitative", "title": "test accuracy", "scale": {"zero": False},
          "axis": {"format": "~%", "tickCount": 5}}  # fmt: skip
-    tip = [_tip("candidate"), _tip("accuracy", ".2%"), _tip("time", title="training")]
+    tip = [_tip("candidate"), _tip("accuracy", ".2%"), _tip("time", title="training"),
+           _tip("standing", title="accuracy and cost")]  # fmt: skip
     place = {"x": x, "y": y, "color": _color(order), "opacity": _LIT}
     ends = {**place, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    on_front = [row for row in rows if row["standing"] == "on the front"]
+    several = Counter(group for group, _ in {(row["group"], row["seconds"]) for row in on_front})
+    steps = {"type": "line", "interpolate": "step-after", "strokeWidth": 1.2, "strokeDash": [2, 3],
+             "style": "front"}  # fmt: skip
+    behind = [row for row in rows if row["standing"] == "behind the front"]
+    dot = {"type": "point", "filled": True, "size": 90, "opacity": 1}
     layers = [
+        _layer([row for row in on_front if several[row["group"]] > 1], steps,
+               {"x": x, "y": y, "detail": {"field": "group"}}),
         _layer([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
-        _layer(rows, {"type": "point", "filled": True, "size": 90, "opacity": 1}, place, tip),
-    ]
+        _layer([row for row in rows if row not in behind], dot, place, tip),
+        _layer(behind, {**dot, "filled": False, "strokeWidth": 1.8}, place, tip),
+    ]  # fmt: skip
     name = {**place, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
     if len(rows) <= MOST_NAMES:
         layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6, "limit": 130}, name))
@@ -200,7 +217,7 @@ def config(ink: str, ink_2: str, line: str, palette: Sequence[str], font: str) -
                   "subtitleFont": font},
         "rule": {"color": ink_2},
         "text": {"color": ink, "font": font, "fontSize": 12},
-        "style": {"published": {"color": ink, "filled": False, "opacity": 1}},
+        "style": {"published": {"color": ink, "filled": False, "opacity": 1}, "front": {"stroke": ink_2}},
     }  # fmt: skip
 
 
@@ -299,6 +316,7 @@ def _cost_rows(bars: Sequence[Bar]) -> list[Spec]:
         rows.append({
             "candidate": bar.candidate, "accuracy": bar.mean, "low": bar.low, "high": bar.high,
             "label": label, "seconds": bar.seconds, "time": format_seconds(bar.seconds or 0),
+            "standing": _STANDINGS[bar.standing], "group": bar.group,
         })  # fmt: skip
     return rows
 

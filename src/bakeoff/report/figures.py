@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 
+from bakeoff.evidence.cost import cost_of
 from bakeoff.evidence.curves import CurvePoint, learning_curves
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary
@@ -25,7 +26,7 @@ _CURVES = (
 
 def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_number: int) -> Figure | None:
     """Show accuracy by candidate, and against what it cost; None when no run has finished."""
-    bars = [_bar(row, runs) for row in _best_first(task)]
+    bars = [_bar(task, row, runs) for row in _best_first(task)]
     if not bars:
         return None
     order = [row.name for row in task.candidates]
@@ -40,7 +41,8 @@ def accuracy_figure(task: TaskSummary, runs: Sequence[Run], index: int, figure_n
     if any(bar.seconds for bar in bars):
         panels.append(Panel(
             key=f"task-{index + 1}-cost", title="Accuracy and what it cost", spec=cost_chart(bars, order),
-            description="Test accuracy against training time; the numbers are in the table above",
+            description="Test accuracy against training time, and who is on the front of both; the numbers "
+            "are in the table of costs",
         ))  # fmt: skip
     has_published = any(bar.published is not None for bar in bars)
     has_interval = any(bar.low is not None for bar in bars)
@@ -125,17 +127,19 @@ def _best_first(task: TaskSummary) -> list[CandidateSummary]:
     return sorted(measured, key=lambda row: -row.accuracy.mean if row.accuracy else 0.0)
 
 
-def _bar(row: CandidateSummary, runs: Sequence[Run]) -> Bar:
+def _bar(task: TaskSummary, row: CandidateSummary, runs: Sequence[Run]) -> Bar:
     by_seed = {
         run.record.seed: value
         for run in runs
         if run.record.candidate == row.name and (value := run.metric("test_accuracy")) is not None
     }
     accuracy, published = row.accuracy, row.published
+    place = next((found for group in task.groups if (found := group.standing(row.name)) is not None), None)
     return Bar(
         candidate=row.name, mean=accuracy.mean if accuracy else 0.0, low=accuracy.low if accuracy else None,
         high=accuracy.high if accuracy else None, by_seed=by_seed,
-        published=published.accuracy if published else None, seconds=row.train_seconds,
+        published=published.accuracy if published else None, seconds=cost_of(row),
+        standing="front" if place is None else place.standing, group=row.control_digest,
     )  # fmt: skip
 
 

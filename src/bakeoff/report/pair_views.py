@@ -8,7 +8,7 @@ from bakeoff.evidence.comparison import Comparison, find_comparison
 from bakeoff.evidence.summary import TaskSummary
 from bakeoff.evidence.words import listing, p_text, points
 from bakeoff.report.view import Cell, Table, numbers, row, words
-from bakeoff.report.words import grouped, plural, points_range, typeset
+from bakeoff.report.words import MISSING, grouped, plural, points_range, typeset
 
 MOST_PAIRS = 12  # rows of comparisons shown at once; the others are folded away
 
@@ -35,7 +35,8 @@ def pairs_tables(task: TaskSummary, table_number: int) -> tuple[str, Table | Non
         shown_pairs, folded = ordered, []
     caption = (
         "Paired comparisons on the same test images. The p values are corrected for all "
-        f"{plural(len(ordered), 'pair')} of this task by Holm's method; the intervals are not."
+        f"{plural(len(ordered), 'pair')} of this task by Holm's method; the intervals are not. What could be "
+        "shown is the true difference that four of five such studies would find."
     )
     first = _pairs_table(caption, table_number, shown_pairs)
     rest = _pairs_table("The other pairs.", None, folded) if folded else None
@@ -67,7 +68,7 @@ def _pairs_table(caption: str, table_number: int | None, pairs: Sequence[Compari
     alone = "Images only one got right"
     columns = (
         words("Pair"), numbers("Difference"), numbers("first", alone), numbers("second", alone),
-        numbers("Corrected p"), words("In words"),
+        numbers("Corrected p"), numbers("Could be shown"), words("In words"),
     )  # fmt: skip
     rows = tuple(
         row(
@@ -75,6 +76,7 @@ def _pairs_table(caption: str, table_number: int | None, pairs: Sequence[Compari
             Cell(text=typeset(points(pair.difference)), sub=points_range(pair.low, pair.high)),
             _mean_count(pair.first_only), _mean_count(pair.second_only),
             p_text(pair.p_holm).removeprefix("p ").removeprefix("= "),
+            MISSING if pair.smallest is None else points(pair.smallest).lstrip("+"),
             Cell(text=_pair_words(pair), tone="" if pair.told_apart else "warn"),
         )
         for pair in pairs
@@ -107,7 +109,9 @@ def _pairs_words(task: TaskSummary, pairs: Sequence[Comparison]) -> str:
         frozenset({"seeds and images"}): "A test in which seeds and images are both drawn at random, so that "
         "more seeds never count as more images.",
     }.get(frozenset(methods), "McNemar's exact test for one seed; for several, one over seeds and images.")
+    once = " With one seed two trainings are compared, not two networks." if "mcnemar" in methods else ""
     return (
-        f"{result} {how} If all candidates were equally good, at most one study in twenty would call a pair "
+        f"{result} {how}{once} {typeset(task.sensitivity)} If all candidates were "
+        "equally good, at most one study in twenty would call a pair "
         "of this table told apart."
     )

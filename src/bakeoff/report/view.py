@@ -246,6 +246,11 @@ class TaskView:
     heat: HeatTable | None = None  # None where no candidate was asked where it looked
     calibration: CalibrationView | None = None
     label_errors: LabelErrorsView | None = None
+    cost_words: str = ""
+    cost: Table | None = None
+    classes_words: str = ""
+    classes: Table | None = None  # where winner and runner-up differ
+    measures: Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,9 @@ from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.report import (
     attribution_views,
+    class_views,
     control_views,
+    cost_views,
     figures,
     network_views,
     pair_views,
@@ -113,12 +115,16 @@ def _task_view(
     pairs_words, pairs, other_pairs = pair_views.pairs_tables(task, counter.tables + 1)
     if pairs is not None:
         counter.table()
+    classes_words, classes = class_views.class_view(task)
     confusions_words, cards = pictures.confusions(folder, task.name, images=images)
     colors = figures.color_numbers(task)
     shown = task_figures(task, runs, index, counter)
     calibration = calibration_view(task, index, counter.figures + 1, counter.tables + 1)
     if calibration is not None:
         counter.figure()
+        counter.table()
+    cost_words, cost = cost_views.cost_view(task, counter.tables + 1)
+    if cost is not None:
         counter.table()
     return TaskView(
         name=task.name, anchor=task_views.anchor(index), words=task_views.task_words(task), results=results,
@@ -131,6 +137,8 @@ def _task_view(
             folder, task.name, [run.record for run in runs], colors, images=images
         ),
         calibration=calibration, label_errors=label_errors_view(folder, task.name, images=images),
+        cost_words=cost_words, cost=cost, classes_words=classes_words, classes=classes,
+        measures=class_views.measures_table(task),
     )  # fmt: skip
 
 

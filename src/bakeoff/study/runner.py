@@ -219,7 +219,8 @@ def plan_study(
         weights = {
             job.candidate.name: training_multiplications(job) for job in jobs if job.seed == jobs[0].seed
         }
-        for job in (replace(job, cache_dir=cache_dir) for job in jobs):
+        first = jobs[0].seed if jobs else None  # one seed's network is as quick as another's
+        for job in (replace(job, cache_dir=cache_dir, timed=job.seed == first) for job in jobs):
             record, older = _ended(_folder_of(folder, job), job)
             length = job.recipe.length
             seconds = length.amount if length.unit == "seconds" else None

@@ -30,6 +30,8 @@ class Account:
     frozen: dict[str, Any] = field(default_factory=dict)
     features: dict[str, float] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    inference: dict[str, Any] = field(default_factory=dict)
+    energy_joules: float | None = None
 
     def record(
         self,
@@ -87,6 +89,8 @@ class Account:
             started=self.started,
             ended=now(),
             calibration=self.calibration,
+            inference=self.inference,
+            energy_joules=self.energy_joules,
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )

@@ -37,6 +37,7 @@ class Job:
     machine: Machine
     base_dir: Path  # relative paths of the study file start here
     cache_dir: Path | None = None  # for frozen work; None is `cache_home`
+    timed: bool = False  # whether its predictions are timed, once for a candidate
 
     @property
     def input_size(self) -> int:

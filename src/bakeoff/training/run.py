@@ -11,6 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -35,10 +36,12 @@ from bakeoff.training.account import Account
 from bakeoff.training.allocator import give_back, private_bytes
 from bakeoff.training.averaging import Averaged
 from bakeoff.training.classifier import Classifier, build_classifier, placed
+from bakeoff.training.energy import EnergyMeter
 from bakeoff.training.evaluate import predict, read_test, score
 from bakeoff.training.events import EventLog
 from bakeoff.training.features import Features, is_base_frozen, keep_features, rest_of, stacked_rows
 from bakeoff.training.job import Job
+from bakeoff.training.latency import LEAST_SECONDS, SECONDS, Limits, measure_inference
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
 from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
@@ -135,6 +138,7 @@ class _Work:
         self.checkpoint_seconds = checkpoint_seconds
         self.account = Account()
         self.features: Features | None = None
+        self.meter: EnergyMeter | None = None
         self._ticked = time.monotonic()
 
     def run(self) -> None:
@@ -149,6 +153,7 @@ class _Work:
         state = initial_state(placed(model, device), job)
         state.load(self.folder.checkpoint_path, job.identity)
         self.account.state = state
+        self.meter = EnergyMeter(job.machine.device)
         features = keep_features(
             model,
             store,
@@ -171,8 +176,28 @@ class _Work:
         # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
         if state.seconds > self.checkpoint_seconds and not job.candidate.probe:
             self._checkpoint(state)
+        self._close_training(state)
         self._evaluate(state, store)
         state.peak_bytes = max(state.peak_bytes, private_bytes())
+
+    def _close_training(self, state: TrainingState) -> None:
+        """Note what the training took, and time predictions of what it made: before any test image is read.
+
+        Interrupted here, a run has read no test image that it would read again. The time of this is
+        not charged to the run.
+        """
+        self.tick()
+        if self.meter is not None and not state.resumed:  # nobody knows what went before
+            self.account.energy_joules = self.meter.joules
+        if not self.job.timed or state.resumed:
+            return
+        seconds = min(SECONDS, max(LEAST_SECONDS, state.seconds / 4))
+        with suppress(RuntimeError, MemoryError):  # timed it is in spare memory, or not at all
+            self.account.inference = measure_inference(
+                state.scored, self.job.data.images_NHWC.shape[1:], self.job.machine.torch_device,
+                limits=Limits(seconds=seconds), beat=self._beat("latency"),
+            )  # fmt: skip
+        self._ticked = time.monotonic()
 
     def _train(self, state: TrainingState, store: ImageStore) -> None:
         """Take the steps of the recipe."""
@@ -243,6 +268,8 @@ class _Work:
         now = time.monotonic()
         if self.account.state is not None:
             self.account.state.total_seconds += now - self._ticked
+        if self.meter is not None:
+            self.meter.sample()
         self._ticked = now
 
     def _loop(self, state: TrainingState, store: ImageStore, listeners: Sequence[Listener]) -> Loop:
@@ -364,7 +391,7 @@ class _Work:
         with writing(self.folder.weights_path) as partial:
             partial.write_bytes(save(weights, metadata=about))
 
-    def _beat(self, split: Split) -> Callable[[int, int], None]:
+    def _beat(self, split: Split | Literal["latency"]) -> Callable[[int, int], None]:
         return lambda done, total: self.listener.on_evaluation(split, done, total)
 
 
