@@ -149,6 +149,9 @@ def test_what_may_be_writing_is_not_mirrored_and_features_are_not_shifted(colour
         model.set_params(image_shape="square")
     augmentation = model.fit(given[images], names).record_.recipe["augmentation"]
     assert (augmentation["flip"], augmentation["crop"]) == (flip, crop)
+    model.set_params(augmentation={"crop": 1})
+    augmentation = model.fit(given[images], names).record_.recipe["augmentation"]
+    assert (augmentation["flip"], augmentation["crop"]) == (flip, 1)
 
 
 def test_only_the_seed_makes_a_difference(fitted, colours):
