@@ -44,12 +44,13 @@ class _Counter:
         return self.figures
 
 
-def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
+def study_view(folder: StudyFolder, *, images: bool = True, runs: Sequence[Run] | None = None) -> StudyView:
     """Decide everything that the page of a study says, from its records alone.
 
     Args:
         folder: A study, finished or not.
         images: Whether the kept test images go into the page.
+        runs: Of the study, where they are read already.
 
     Returns:
         The page's words, in order.
@@ -58,8 +59,8 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
         StudyError: The folder holds no study, or its records contradict each other.
     """
     spec = folder.spec()
-    summary = summarise_study(folder, spec)
-    runs = load_runs(folder, spec)
+    runs = load_runs(folder, spec) if runs is None else runs
+    summary = summarise_study(folder, spec, runs)
     records = [run.record for run in runs]
     counter = _Counter()
     tasks = tuple(
@@ -115,7 +116,7 @@ def _task_view(
     if cost is not None:
         counter.table()
     classes_words, classes = class_views.class_view(task)
-    confusions_words, cards = pictures.confusions(folder, task.name, images=images)
+    confusions_words, cards = pictures.confusions(folder, task.name, images=images, runs=runs)
     colors = figures.color_numbers(task)
     return TaskView(
         name=task.name, anchor=task_views.anchor(index), words=task_views.task_words(task), results=results,
