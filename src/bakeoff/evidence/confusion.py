@@ -96,18 +96,22 @@ def most_confused(matrix_KK: np.ndarray, class_names: Sequence[str], k: int) -> 
     return sorted(pairs, key=lambda pair: (-pair.count, -pair.rate, pair.truth, pair.predicted))[:k]
 
 
-def choose_examples(folder: StudyFolder, task: str, k: int = 6) -> ExampleChoice | None:
+def choose_examples(
+    folder: StudyFolder, task: str, k: int = 6, runs: Sequence[Run] | None = None
+) -> ExampleChoice | None:
     """Choose the test images that show a task best: what is confused, what is easy, what is hard.
 
     Args:
         folder: The study.
         task: The task's name.
         k: How many confused pairs, with up to 3 images each; also how many easy and hard images.
+        runs: Of the study, where they are read already.
 
     Returns:
         The choice, the same for the same records; None when no run of the task left predictions.
     """
-    runs = [run for run in load_runs(folder, task=task) if run.test is not None]
+    known = load_runs(folder, task=task) if runs is None else runs
+    runs = [run for run in known if run.record.task == task and run.test is not None]
     if not runs:
         return None
     best = _most_accurate(runs)

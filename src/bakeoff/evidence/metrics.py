@@ -60,8 +60,8 @@ def balanced_accuracy(predictions: Predictions) -> float:
         Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
     """
     _refuse_empty(predictions.label_N)
-    labels = np.unique(predictions.label_N)
-    shares = [_share(predictions.correct_N[predictions.label_N == label]) for label in labels]
+    hits_K, labels_K, _ = _counts(predictions)
+    shares = [hits / labels for hits, labels in zip(hits_K, labels_K, strict=True) if labels]
     return math.fsum(shares) / len(shares)
 
 
@@ -76,13 +76,21 @@ def macro_f1(predictions: Predictions) -> float:
         ``average="macro"``.
     """
     _refuse_empty(predictions.label_N)
-    label_N, predicted_N = predictions.label_N, predictions.top_NT[:, 0]
-    scores = []
-    for label in np.union1d(label_N, predicted_N):
-        true, guessed = label_N == label, predicted_N == label
-        hits = int((true & guessed).sum())
-        scores.append(2 * hits / (int(true.sum()) + int(guessed.sum())))
+    scores = [
+        2 * hits / (labels + guesses)
+        for hits, labels, guesses in zip(*_counts(predictions), strict=True)
+        if labels + guesses
+    ]
     return math.fsum(scores) / len(scores)
+
+
+def _counts(predictions: Predictions) -> tuple[list[int], list[int], list[int]]:
+    """Count for each class its images that are recognised, its images, and the images taken for it."""
+    label_N, predicted_N = predictions.label_N.astype(np.int64), predictions.top_NT[:, 0].astype(np.int64)
+    classes = 1 + int(max(label_N.max(), predicted_N.max()))
+    counted = (label_N[label_N == predicted_N], label_N, predicted_N)
+    hits, labels, guesses = (np.bincount(part_N, minlength=classes).tolist() for part_N in counted)
+    return hits, labels, guesses
 
 
 METRICS: Registry[Metric] = Registry("metric")

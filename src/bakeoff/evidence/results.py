@@ -35,17 +35,23 @@ COLUMNS: tuple[str, ...] = (
     "source", "total_seconds_with_source",
     # How far its probabilities can be trusted, as it was recorded when the run ended
     "test_brier", "test_ece", "temperature",
+    # What else it cost; of predictions only the first run of a candidate knows
+    "train_seconds_with_source", "energy_joules", "latency_seconds", "latency_p90_seconds",
+    "predicted_per_second", "predicted_batch",
 )  # fmt: skip
 
 _DECIMALS = 6  # enough to give back the count of right images of any test set up to 500,000
 
 
-def result_rows(folder: StudyFolder, spec: StudySpec | None = None) -> list[Row]:
+def result_rows(
+    folder: StudyFolder, spec: StudySpec | None = None, runs: Sequence[Run] | None = None
+) -> list[Row]:
     """List the study's ended runs; a run not there yet has no row.
 
     Args:
         folder: The study.
         spec: Which runs, when not all those of the folder's lock.
+        runs: Those runs, where they are read already.
 
     Returns:
         A row for each run, in the study's order, under `COLUMNS`. Accuracies are fractions, losses
@@ -61,21 +67,23 @@ def result_rows(folder: StudyFolder, spec: StudySpec | None = None) -> list[Row]
         for task in spec.tasks
         for candidate in spec.candidates_of(task)
     }
-    return [_row(run, published[run.record.task, run.record.candidate]) for run in load_runs(folder, spec)]
+    runs = load_runs(folder, spec) if runs is None else runs
+    return [_row(run, published[run.record.task, run.record.candidate]) for run in runs]
 
 
-def write_results(folder: StudyFolder, spec: StudySpec) -> None:
+def write_results(folder: StudyFolder, spec: StudySpec, runs: Sequence[Run] | None = None) -> None:
     """Write `results.csv` and `results.json` of all runs that have ended so far.
 
     Args:
         folder: A study, finished or not.
         spec: Which runs.
+        runs: Those runs, where they are read already.
 
     Raises:
         StudyError: A record contradicts its predictions, or a file cannot be read.
         ResourceError: The folder cannot be written to.
     """
-    rows = result_rows(folder, spec)
+    rows = result_rows(folder, spec, runs)
     folder.write_results(results_csv(rows), results_json(rows, spec))
 
 
@@ -108,6 +116,11 @@ def _row(run: Run, published: Published) -> Row:
     row["source"] = record.source.get("candidate")
     row.update(_calibration(run))
     row["total_seconds_with_source"] = record.total_seconds + record.source.get("total_seconds", 0.0)
+    row["train_seconds_with_source"] = record.train_seconds + record.source.get("train_seconds", 0.0)
+    row["latency_seconds"] = record.inference.get("latency_seconds")
+    row["latency_p90_seconds"] = record.inference.get("latency_p90_seconds")
+    row["predicted_per_second"] = record.inference.get("images_per_second")
+    row["predicted_batch"] = record.inference.get("batch")
     if not run.finished:
         _leave_out_zeros(row)
     return row
@@ -127,7 +140,8 @@ def _calibration(run: Run) -> Row:
 def _leave_out_zeros(row: Row) -> None:
     """A run that did not finish may never have measured these: no value is not the value 0."""
     for name in ("parameters", "trainable", "epochs", "train_seconds", "total_seconds", "images_per_second",
-                 "steps", "multiplications", "peak_memory_bytes", "total_seconds_with_source"):  # fmt: skip
+                 "steps", "multiplications", "peak_memory_bytes", "total_seconds_with_source",
+                 "train_seconds_with_source"):  # fmt: skip
         row[name] = row[name] or None
 
 

@@ -174,12 +174,15 @@ class StudySummary:
         return sum(task.ended for task in self.tasks)
 
 
-def summarise_study(folder: StudyFolder, spec: StudySpec | None = None) -> StudySummary:
+def summarise_study(
+    folder: StudyFolder, spec: StudySpec | None = None, runs: Sequence[Run] | None = None
+) -> StudySummary:
     """Summarise every task of a study from its records alone.
 
     Args:
         folder: The study.
         spec: Which tasks, candidates and seeds, when not all those of the folder's lock.
+        runs: Theirs, where they are read already.
 
     Returns:
         The summary, its tasks in the study's order.
@@ -190,17 +193,20 @@ def summarise_study(folder: StudyFolder, spec: StudySpec | None = None) -> Study
     spec = spec or folder.spec()
     return StudySummary(
         name=spec.name, title=spec.title or spec.name, description=spec.description, seeds=spec.seeds,
-        tasks=tuple(summarise_task(folder, spec, task) for task in spec.tasks),
+        tasks=tuple(summarise_task(folder, spec, task, runs) for task in spec.tasks),
     )  # fmt: skip
 
 
-def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> TaskSummary:
+def summarise_task(
+    folder: StudyFolder, spec: StudySpec, task: TaskSpec, runs: Sequence[Run] | None = None
+) -> TaskSummary:
     """Summarise one task: rows, groups, comparisons, verdict.
 
     Args:
         folder: The study.
         spec: The study's candidates and seeds.
         task: One of its tasks.
+        runs: Of the study, where they are read already.
 
     Returns:
         The summary; candidates without an ended run have a row too.
@@ -208,7 +214,9 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     Raises:
         StudyError: A record contradicts its predictions, or candidates were tested on different images.
     """
-    runs = load_runs(folder, spec, task.name)
+    if runs is None:
+        runs = load_runs(folder, spec, task.name)
+    runs = [run for run in runs if run.record.task == task.name]
     record = folder.read_task(task.name)
     candidates = spec.candidates_of(task)
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}

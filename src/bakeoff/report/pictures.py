@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bakeoff.evidence.confusion import Example, ExampleChoice, choose_examples
+from bakeoff.evidence.runs import Run
 from bakeoff.evidence.words import percent
 from bakeoff.records import StudyFolder
 from bakeoff.report.heat import TINY
@@ -18,18 +19,21 @@ from bakeoff.report.words import plural, whole_percent
 Images = Mapping[int, np.ndarray]  # rows x columns x 3, uint8, by index
 
 
-def confusions(folder: StudyFolder, task: str, *, images: bool) -> tuple[str, tuple[Confusion, ...]]:
+def confusions(
+    folder: StudyFolder, task: str, *, images: bool, runs: Sequence[Run] | None = None
+) -> tuple[str, tuple[Confusion, ...]]:
     """Show what the task's most accurate candidate takes for what.
 
     Args:
         folder: The study.
         task: The task's name.
         images: Whether pictures go into the page.
+        runs: Of the study, where they are read already.
 
     Returns:
         An introduction (empty when there is nothing to show), and the cards.
     """
-    choice = choose_examples(folder, task)
+    choice = choose_examples(folder, task, runs=runs)
     if choice is None:
         return "", ()
     copies: Images = folder.read_examples(task) if images else {}

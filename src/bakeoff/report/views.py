@@ -47,12 +47,13 @@ class _Counter:
         return self.figures
 
 
-def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
+def study_view(folder: StudyFolder, *, images: bool = True, runs: Sequence[Run] | None = None) -> StudyView:
     """Decide everything that the page of a study says, from its records alone.
 
     Args:
         folder: A study, finished or not.
         images: Whether the kept test images go into the page.
+        runs: Of the study, where they are read already.
 
     Returns:
         The page's words, in order.
@@ -61,8 +62,8 @@ def study_view(folder: StudyFolder, *, images: bool = True) -> StudyView:
         StudyError: The folder holds no study, or its records contradict each other.
     """
     spec = folder.spec()
-    summary = summarise_study(folder, spec)
-    runs = load_runs(folder, spec)
+    runs = load_runs(folder, spec) if runs is None else runs
+    summary = summarise_study(folder, spec, runs)
     records = [run.record for run in runs]
     counter = _Counter()
     control = tuple(_control(spec, summary, records, counter))
@@ -116,7 +117,7 @@ def _task_view(
     if pairs is not None:
         counter.table()
     classes_words, classes = class_views.class_view(task)
-    confusions_words, cards = pictures.confusions(folder, task.name, images=images)
+    confusions_words, cards = pictures.confusions(folder, task.name, images=images, runs=runs)
     colors = figures.color_numbers(task)
     shown = task_figures(task, runs, index, counter)
     calibration = calibration_view(task, index, counter.figures + 1, counter.tables + 1)

@@ -35,8 +35,10 @@ def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
         StudyError: The folder holds no study, or its records contradict each other.
         ResourceError: The folder cannot be written to.
     """
-    write_results(folder, folder.spec())
-    write_text(folder.report_path, render_page(study_view(folder, images=images)))
+    spec = folder.spec()
+    runs = load_runs(folder, spec)  # once: for many runs of many images it takes longest
+    write_results(folder, spec, runs)
+    write_text(folder.report_path, render_page(study_view(folder, images=images, runs=runs)))
     path: Path = folder.report_path
     return path
 
@@ -65,7 +67,7 @@ def draw_charts(folder: StudyFolder, target: Path) -> list[Path]:
     spec = folder.spec()
     runs = load_runs(folder, spec)
     written: list[Path] = []
-    for index, task in enumerate(summarise_study(folder, spec).tasks):
+    for index, task in enumerate(summarise_study(folder, spec, runs).tasks):
         for figure in task_figures(task, [run for run in runs if run.record.task == task.name], index):
             for panel in figure.panels:
                 subtitle = [task.name, *([words] if (words := panel.marks_in_words(figure.marks)) else [])]
