@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
     from bakeoff.errors import BakeoffError
-    from bakeoff.study.trained import load
+    from bakeoff.use import export, load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
+__all__ = ["BakeoffError", "StudyResult", "estimate", "export", "load", "open_study", "pick", "run", "train"]
 
 _HOMES = {
     "BakeoffError": "errors",
     "StudyResult": "api",
     "estimate": "api",
-    "load": "study.trained",
+    "export": "use",
+    "load": "use",
     "open_study": "api",
     "pick": "api",
     "run": "api",

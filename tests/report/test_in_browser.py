@@ -93,7 +93,9 @@ def test_everything_that_can_be_used_is_reached_with_the_tab_key_and_shows_it(
 ) -> None:
     with Visit(browser, page_of["sound"], 1440, "light") as visit:
         usable = "a[href], button, summary, [tabindex='0']"
-        expected = visit.page.locator(usable).evaluate_all("all => all.filter(e => e.checkVisibility()).length")
+        expected = visit.page.locator(usable).evaluate_all(
+            "all => all.filter(e => e.checkVisibility()).length"
+        )
         seen = []
         for _ in range(expected):
             visit.page.keyboard.press("Tab")

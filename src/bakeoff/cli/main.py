@@ -12,7 +12,9 @@ import sys
 import typer
 
 from bakeoff.cli.bench import bench
+from bakeoff.cli.export import export
 from bakeoff.cli.models import models
+from bakeoff.cli.predict import predict
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
 from bakeoff.cli.train import train
@@ -38,6 +40,8 @@ app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)
+app.command("predict")(predict)
+app.command("export")(export)
 
 
 @app.callback(invoke_without_command=True)

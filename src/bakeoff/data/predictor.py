@@ -19,6 +19,7 @@ from PIL import Image
 from bakeoff.data.decode import Fit, load_image, square
 from bakeoff.data.stream import draw_stream
 from bakeoff.errors import ConfigError
+from bakeoff.evidence.agreement import calibrated
 
 Picture = str | Path | NDArray[np.uint8] | Image.Image
 
@@ -120,9 +121,7 @@ class Predictor:
         found_BK = self.probabilities(images)
         return [best(self.class_names, row_K, k) for row_K in found_BK]
 
-    def stream(
-        self, files: Iterable[Path], k: int = 5, *, threads: int | None = None
-    ) -> Iterator[Named]:
+    def stream(self, files: Iterable[Path], k: int = 5, *, threads: int | None = None) -> Iterator[Named]:
         """Name the likeliest classes of any number of files, while they are found, in bounded memory.
 
         Args:
@@ -182,6 +181,25 @@ class Ensemble(Predictor):
         total_BK = sum(one.score(images_NHWC).astype(np.float64) for one in self.members)
         mean_BK: NDArray[np.float32] = (np.asarray(total_BK) / len(self.members)).astype(np.float32)
         return mean_BK
+
+
+class Uncalibrated(Predictor):
+    """A classifier whose temperature is undone.
+
+    Args:
+        calibrated: What divides its logits by the temperature.
+        temperature: That it divides by.
+    """
+
+    def __init__(self, calibrated: Predictor, temperature: float) -> None:
+        super().__init__(calibrated.class_names, calibrated.image_size, calibrated.fit)
+        self._calibrated = calibrated
+        self._temperature = temperature
+
+    def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute the probabilities that the network gives by itself."""
+        found_BK: NDArray[np.float32] = calibrated(self._calibrated.score(images_NHWC), 1 / self._temperature)
+        return found_BK
 
 
 def best(class_names: Sequence[str], row_K: NDArray[np.float32], k: int) -> list[tuple[str, float]]:

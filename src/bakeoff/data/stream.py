@@ -71,9 +71,7 @@ def _walked(folder: Path) -> Iterator[Path]:
                 yield Path(where, name)
 
 
-def draw_stream(
-    files: Iterable[Path], size: int, fit: Fit, *, threads: int | None = None
-) -> Iterator[Drawn]:
+def draw_stream(files: Iterable[Path], size: int, fit: Fit, *, threads: int | None = None) -> Iterator[Drawn]:
     """Draw files in parallel, in their order.
 
     Args:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.data.decode import Fit
-from bakeoff.data.predictor import Predictor
+from bakeoff.data.predictor import Predictor, Uncalibrated
 from bakeoff.errors import ConfigError, ResourceError
-from bakeoff.evidence.agreement import calibrated
 from bakeoff.spec.base import what_is_wrong
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Bundle(Predictor):
 
     def raw(self) -> Predictor:
         """Return the same without its calibration."""
-        return self if self.about.temperature == 1.0 else _Raw(self)
+        return Uncalibrated(self, self.about.temperature)
 
     def _run(self, images_NHWC: NDArray[np.uint8], output: str) -> NDArray[np.float32]:
         if images_NHWC.dtype != np.uint8 or images_NHWC.ndim != 4 or images_NHWC.shape[3] != 3:
@@ -147,20 +146,6 @@ class Bundle(Predictor):
                 "expected uint8 and (N, H, W, 3)"
             )
         found: NDArray[np.float32] = self._session.run([output], {IMAGES: images_NHWC})[0]
-        return found
-
-
-class _Raw(Predictor):
-    """A bundle whose calibration is undone."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle.class_names, bundle.image_size, bundle.fit)
-        self._bundle = bundle
-
-    def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = calibrated(
-            self._bundle.score(images_NHWC), 1 / self._bundle.about.temperature
-        )
         return found
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -110,11 +109,17 @@ def read_program(file: Path) -> InTorch:
     return InTorch(program.module(), about)
 
 
-def write_weights(file: Path, classifier: Classifier, plan: Plan, about: About) -> None:
-    """Write weights, and beside them (``.json``) what is needed to build the network again.
+def neighbour(file: Path) -> Path:
+    """Name the file beside weights that says what they are of."""
+    return file.with_suffix(".json")
+
+
+def write_weights(file: Path, beside: Path, classifier: Classifier, plan: Plan, about: About) -> None:
+    """Write weights, and what is needed to build their network again.
 
     Args:
-        file: The ``.safetensors`` to be, which is written at once: it is no whole without its neighbour.
+        file: The ``.safetensors`` to be.
+        beside: The ``.json`` to be.
         classifier: Whose.
         plan: What it is built from.
         about: What it is.
@@ -132,15 +137,16 @@ def write_weights(file: Path, classifier: Classifier, plan: Plan, about: About) 
         "std": list(plan.std),
     }
     file.write_bytes(save(weights, metadata={"bakeoff": canonical_json({"identity": about.identity})}))
-    write_json(_neighbour(file), values)
+    write_json(beside, values)
 
 
-def read_weights(file: Path, *, base_dir: Path) -> InTorch:
+def read_weights(file: Path, *, base_dir: Path, beside: Path | None = None) -> InTorch:
     """Build a network again and give it its weights.
 
     Args:
-        file: A ``.safetensors`` that `bakeoff export` has written, with its ``.json`` beside it.
+        file: A ``.safetensors`` that `bakeoff export` has written.
         base_dir: What the path of a network from a user's file refers to.
+        beside: What it is; None is the ``.json`` of the same name.
 
     Returns:
         The classifier, on the processor.
@@ -148,7 +154,7 @@ def read_weights(file: Path, *, base_dir: Path) -> InTorch:
     Raises:
         ConfigError: One of the files is missing, damaged or somebody else's, or the user's has changed.
     """
-    beside = _neighbour(file)
+    beside = beside or neighbour(file)
     try:
         values: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         about = read_about(json.dumps(values["bakeoff"]), beside)
@@ -174,11 +180,6 @@ def read_weights(file: Path, *, base_dir: Path) -> InTorch:
     return InTorch(module, about)
 
 
-def write_graph(file: Path, model: onnx.ModelProto) -> None:
-    """Write an ONNX graph."""
-    file.write_bytes(model.SerializeToString())
-
-
 def read_about(text: str, file: Path) -> About:
     """Check what a file says about itself."""
     if not text:
@@ -190,10 +191,6 @@ def read_about(text: str, file: Path) -> About:
     if about.schema > SCHEMA:
         raise ConfigError(f"{file}: written by a newer bakeoff (schema {about.schema}, expected {SCHEMA})")
     return about
-
-
-def _neighbour(file: Path) -> Path:
-    return file.with_suffix(".json")
 
 
 def _line(error: BaseException) -> str:

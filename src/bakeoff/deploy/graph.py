@@ -236,7 +236,9 @@ def _answer(
     logits, embedding = NETWORK + LOGITS, NETWORK + EMBEDDING
     if len(views) > 1:
         shape = nodes.constant("by_view", np.array([len(views), -1, classes], np.int64))
-        weights = nodes.constant("view_weights", np.array([w for w, _, _ in views], np.float32)[:, None, None])
+        weights = nodes.constant(
+            "view_weights", np.array([w for w, _, _ in views], np.float32)[:, None, None]
+        )
         apart = nodes.add("Reshape", [logits, shape], "logits_by_view")
         weighed = nodes.add("Mul", [apart, weights], "logits_weighed")
         axis = nodes.constant("axis_of_views", np.array([0], np.int64))

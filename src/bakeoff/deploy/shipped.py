@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bakeoff.data.predictor import Predictor
+from bakeoff.data.predictor import Predictor, Uncalibrated
 from bakeoff.deploy.bundle import About
 from bakeoff.deploy.graph import view_indices
 from bakeoff.spec.recipe import TestViews
@@ -96,6 +96,10 @@ class InTorch(Predictor):
             Of shape (B, K).
         """
         return computed(self._compute, images_NHWC, len(self.class_names))
+
+    def raw(self) -> Predictor:
+        """Return the same without its calibration."""
+        return Uncalibrated(self, self.about.temperature)
 
 
 @torch.no_grad()

@@ -18,7 +18,9 @@ class Agreement:
     tolerance: float  # of a probability
     largest: float  # difference of a probability
     beyond: tuple[int, ...]  # images with a larger difference than the tolerance
-    changed: tuple[int, ...]  # images whose best class is another one, though it led by more than the tolerance
+    changed: tuple[
+        int, ...
+    ]  # images whose best class is another one, though it led by more than the tolerance
     undecided: tuple[int, ...]  # images whose two best classes differ by no more than the tolerance
     undecided_changed: tuple[int, ...]  # those of them whose best class is another one
 
@@ -47,7 +49,9 @@ def agreement(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -
     (True, (1,), (1,), 0.0001)
     """
     if recorded_NK.shape != found_NK.shape:
-        raise ValueError(f"agreement: got shapes {recorded_NK.shape} and {found_NK.shape}, expected equal ones")
+        raise ValueError(
+            f"agreement: got shapes {recorded_NK.shape} and {found_NK.shape}, expected equal ones"
+        )
     difference_N = np.abs(recorded_NK.astype(np.float64) - found_NK).max(axis=1, initial=0.0)
     difference_N = np.where(np.isfinite(difference_N), difference_N, np.inf)
     best_two = np.sort(recorded_NK, axis=1)[:, -2:]

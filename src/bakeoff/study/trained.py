@@ -63,9 +63,7 @@ class Trained(Predictor):
         return calibrated(found_BK, self.temperature)
 
 
-def load(
-    path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", raw: bool = False
-) -> Trained:
+def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", raw: bool = False) -> Trained:
     """Load a trained run.
 
     Args:
