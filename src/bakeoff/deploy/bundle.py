@@ -164,6 +164,8 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised anyway
+    # Threads that wait in a loop would take the cores on which the next images are decoded.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
@@ -176,8 +178,9 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
 def _about(path: Path, session: onnxruntime.InferenceSession) -> About:
     """Read and check what a file says about itself."""
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
-    names = [one.name for one in session.get_inputs()], [one.name for one in session.get_outputs()]
-    if text is None or names[0] != [IMAGES] or PROBABILITIES not in names[1]:
+    inputs = [one.name for one in session.get_inputs()]
+    outputs = [one.name for one in session.get_outputs()]
+    if text is None or inputs != [IMAGES] or PROBABILITIES not in outputs:
         raise ConfigError(f"{path}: was not written by bakeoff, expected a file of 'bakeoff export'")
     try:
         about = _adapter().validate_json(text, strict=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def write_program(file: Path, classifier: Classifier, about: About) -> None:
         0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             program = torch.export.export(
                 shipped, (examples,), dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}}
             )
@@ -80,7 +82,8 @@ def write_program(file: Path, classifier: Classifier, about: About) -> None:
         raise ConfigError(
             f"export: '{about.candidate}' cannot be traced by torch.export ({type(error).__name__}: {text})"
         ) from error
-    with file.open("wb") as opened:
+    with file.open("wb") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about its own format
         torch.export.save(program, opened, extra_files={ABOUT: canonical_json(about.as_dict())})
 
 
@@ -98,7 +101,8 @@ def read_program(file: Path) -> InTorch:
     """
     extra = {ABOUT: ""}
     try:
-        with file.open("rb") as opened:
+        with file.open("rb") as opened, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             program = torch.export.load(opened, extra_files=extra)
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None

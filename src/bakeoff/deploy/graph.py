@@ -9,7 +9,7 @@ In this order, each as it was when the run was scored:
 5. the network;
 6. the mean of the views, the temperature, softmax.
 
-ONNX Runtime resizes bytes after Pillow's own code, so that step 1 differs from Pillow by one
+ONNX Runtime resizes bytes after Pillow's own code, so that step 1 differs from Pillow by two
 of 255 at most (docs/findings.md). Images of the study's size pass it untouched.
 
 Shape letters: N images, V views, H rows, W columns, S pixels of the study's images, I of the network's.
