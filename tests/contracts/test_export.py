@@ -38,7 +38,8 @@ class Net(nn.Module):
     def forward(self, images):
         maps = self.norm(nn.functional.gelu(self.first(images)))
         maps = self.second(nn.functional.max_pool2d(maps, 3, 2))
-        return self.output(nn.functional.adaptive_avg_pool2d(maps, 4).reshape(len(maps), -1))
+        maps = nn.functional.adaptive_avg_pool2d(maps, 4)
+        return self.output(maps.reshape(len(maps), -1))  # a length is a constant to many a tracer
 
 
 def build(classes, image_size):

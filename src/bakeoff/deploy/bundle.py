@@ -145,7 +145,10 @@ class Bundle(Predictor):
                 f"images: got an array of {images_NHWC.dtype} and shape {images_NHWC.shape}, "
                 "expected uint8 and (N, H, W, 3)"
             )
-        found: NDArray[np.float32] = self._session.run([output], {IMAGES: images_NHWC})[0]
+        try:
+            found: NDArray[np.float32] = self._session.run([output], {IMAGES: images_NHWC})[0]
+        except Exception as error:  # ONNX Runtime's own kinds, which derive from nothing common
+            raise ConfigError(f"{self.path}: cannot be computed ({_line(error)})") from None
         return found
 
 
@@ -171,8 +174,7 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which derive from nothing common
-        text = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path}: cannot be opened as ONNX ({text})") from None
+        raise ConfigError(f"{path}: cannot be opened as ONNX ({_line(error)})") from None
 
 
 def _about(path: Path, session: onnxruntime.InferenceSession) -> About:
@@ -189,3 +191,7 @@ def _about(path: Path, session: onnxruntime.InferenceSession) -> About:
     if about.schema > SCHEMA:
         raise ConfigError(f"{path}: written by a newer bakeoff (schema {about.schema}, expected {SCHEMA})")
     return about
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

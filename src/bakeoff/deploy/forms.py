@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from bakeoff.deploy.bundle import SCHEMA, About
+from bakeoff.deploy.network import trace
 from bakeoff.deploy.shipped import InTorch, Recipe, Shipped
 from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import Architecture, architecture_digest, user_files
@@ -72,11 +73,7 @@ def write_program(file: Path, classifier: Classifier, about: About) -> None:
         0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(
-                shipped, (examples,), dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}}
-            )
+        program = trace(shipped, examples, name="images")
     except Exception as error:  # of a user's network, anything
         text = " ".join(str(error).split())[:200]
         raise ConfigError(

@@ -9,6 +9,7 @@ import copy
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 
 import onnx
@@ -48,6 +49,19 @@ class WithEmbedding(nn.Module):
         return logits_BK.float(), (rows[-1] if rows else logits_BK).float()
 
 
+class OnlyLogits(nn.Module):
+    """A network whose logits stand in for its embedding: for one that torch traces without hooks only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute logits_BK twice."""
+        logits_BK: Tensor = self.network(pixels)
+        return logits_BK.float(), logits_BK.float()
+
+
 def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.ModelProto:
     """Turn a network into an ONNX graph for any number of images.
 
@@ -73,12 +87,12 @@ def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.Mod
     try:
         for logger in quiet:
             logger.setLevel(logging.ERROR)
+        traced = _trace((WithEmbedding(plain), OnlyLogits(plain)), examples_BCHW)
         with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                WithEmbedding(plain).eval(), (examples_BCHW,), input_names=[PIXELS],
-                output_names=[LOGITS, EMBEDDING], opset_version=OPSET, dynamo=True, external_data=False,
-                dynamic_shapes={"pixels": {0: torch.export.Dim("N")}}, verbose=False,
+                traced, input_names=[PIXELS], output_names=[LOGITS, EMBEDDING], opset_version=OPSET,
+                dynamo=True, external_data=False, verbose=False,
             )  # fmt: skip
     except ModuleNotFoundError as error:
         raise ResourceError(
@@ -95,6 +109,48 @@ def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.Mod
     if found.ByteSize() > LARGEST:
         raise ConfigError(f"export: '{name}' has more than 2 GB, which one ONNX file cannot hold")
     return found
+
+
+def _trace(modules: Sequence[nn.Module], examples: Tensor) -> torch.export.ExportedProgram:
+    """Trace the first module that can be; the first one's error is the one to tell."""
+    first: Exception | None = None
+    for module in modules:
+        try:
+            return trace(module, examples, name="pixels")
+        except Exception as error:  # of a user's network, anything
+            first = first or error
+    raise first or ValueError("nothing to trace")
+
+
+def trace(module: nn.Module, examples: Tensor, *, name: str) -> torch.export.ExportedProgram:
+    """Trace a module for any number of images.
+
+    Following Python comes first; where that takes the number of images for a constant, as it does at
+    ``len(images)``, reading its bytecode may not.
+
+    Args:
+        module: Of one tensor.
+        examples: Two images or more.
+        name: Of the module's argument.
+
+    Returns:
+        The program.
+
+    Raises:
+        Exception: Whatever torch or the module raises.
+    """
+    first: Exception | None = None
+    for strict in (False, True):
+        try:
+            with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                return torch.export.export(
+                    module.eval(), (examples,), strict=strict,
+                    dynamic_shapes={name: {0: torch.export.Dim("N", min=1)}},
+                )  # fmt: skip
+        except Exception as error:
+            first = first or error
+    raise first or ValueError("nothing was tried")
 
 
 def _reason(error: BaseException) -> str:
