@@ -12,7 +12,9 @@ from scipy.special import softmax
 from bakeoff.data.augment import evaluation_views
 from bakeoff.data.decode import square
 from bakeoff.data.preprocess import Preprocess
-from bakeoff.deploy.graph import LOGITS, OPSET, PIXELS, Surroundings, assemble, view_indices
+from bakeoff.deploy.graph import Surroundings, assemble
+from bakeoff.deploy.network import LOGITS, OPSET, PIXELS
+from bakeoff.deploy.views import view_indices
 
 SIZE = 12
 FEATURES = 3 * SIZE * SIZE

@@ -1,7 +1,7 @@
 """Use the winner: files that hold a classifier, and what reads them.
 
 - `bundle`: an exported ONNX file, opened without torch. `index`: training images that look like one.
-- `resizing`, `graph`: preprocessing as an ONNX graph. `network`: a network traced by torch.
+- `network`: a network traced by torch. `resizing`, `views`, `graph`: what stands around it, as an ONNX graph.
 - `shipped`: the whole classifier as one module. `forms`: the files it is written to.
 - `quantize`: int8. `card`: the model card. `export`: writes any of them, and proves what it wrote.
 

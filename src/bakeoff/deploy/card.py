@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bakeoff.deploy.export import Exported
-from bakeoff.deploy.quantize import Quantized
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.agreement import Agreement
 from bakeoff.evidence.intervals import wilson
@@ -25,6 +24,9 @@ from bakeoff.evidence.words import count, listing, number, p_text, percent, poin
 from bakeoff.records import Predictions, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:  # it needs onnx, and other forms go without it
+    from bakeoff.deploy.quantize import Quantized
 
 _OTHERS = (
     ("test_top5", "test top-5 accuracy"),

@@ -9,10 +9,12 @@ Shape letters: N images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +34,9 @@ from bakeoff.deploy.forms import (
     write_program,
     write_weights,
 )
-from bakeoff.deploy.graph import NETWORK, Surroundings, assemble
 from bakeoff.deploy.network import trace_network
-from bakeoff.deploy.quantize import Quantized, quantize
 from bakeoff.deploy.shipped import Shipped, computed
-from bakeoff.errors import StudyError
+from bakeoff.errors import ResourceError, StudyError
 from bakeoff.evidence.agreement import Agreement, agreement, calibrated
 from bakeoff.evidence.intervals import wilson
 from bakeoff.records import RunFolder, RunRecord, writing
@@ -49,6 +49,11 @@ from bakeoff.training.evaluate import note_reading
 TOLERANCE = 1e-4  # of a probability; fp32 in another order of sums gives some 1e-6 (docs/findings.md)
 RESIZE_TOLERANCE = 0.02  # ... where the graph itself resizes: a byte may differ by one (docs/findings.md)
 SAMPLE = 48  # images on which the graph's own resizing is tried
+
+if TYPE_CHECKING:  # these need onnx, and other forms go without it
+    from bakeoff.deploy.quantize import Quantized
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
 
 Tell = Callable[[str], None]
 
@@ -124,6 +129,8 @@ def export(
         ConfigError: The network cannot be written in this form.
         ResourceError: A package is missing, or the disk is full.
     """
+    if form == "onnx":
+        _need(PACKAGES)
     recorded_NK = None if data is None else recorded_probabilities(shipment, data)
     if data is not None:
         note_reading(shipment.folder, f"export to {form}: agreement of {target.name}", len(data.test))
@@ -205,6 +212,8 @@ def build_graph(shipment: Shipment, about: About) -> bytes:
     Returns:
         The file's bytes.
     """
+    from bakeoff.deploy.graph import Surroundings, assemble
+
     classifier = shipment.classifier
     network = trace_network(classifier.network, about.input_size, name=about.candidate)
     features = network.graph.output[1].type.tensor_type.shape.dim[1].dim_value
@@ -215,6 +224,15 @@ def build_graph(shipment: Shipment, about: About) -> bytes:
     about = replace(about, embedding=features)
     content: bytes = assemble(network, around, canonical_json(about.as_dict())).SerializeToString()
     return content
+
+
+def _need(packages: Sequence[str]) -> None:
+    """Refuse before anything is computed what cannot end well."""
+    for name in packages:
+        if importlib.util.find_spec(name) is None:
+            raise ResourceError(
+                f"export: needs {name}, which is not installed; pip install 'bakeoff[export]'"
+            )
 
 
 def _export_onnx(
@@ -242,6 +260,9 @@ def _export_onnx(
         resizing = check_resizing(bundle, images_NHWC)
         _refuse(resizing, target, "Pillow where the graph itself resizes")
         if int8 and data is not None:
+            from bakeoff.deploy.graph import NETWORK
+            from bakeoff.deploy.quantize import quantize
+
             labels_N = data.labels_N[data.test]
             quantized = quantize(
                 partial, partial, keep=NETWORK, tell=tell,

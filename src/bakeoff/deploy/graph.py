@@ -23,21 +23,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 from onnx.parser import parse_graph
 
-from bakeoff.data.augment import evaluation_views
 from bakeoff.data.decode import Fit
 from bakeoff.data.preprocess import Preprocess
 from bakeoff.deploy.bundle import EMBEDDING, IMAGES, KEY, PROBABILITIES
+from bakeoff.deploy.network import LOGITS, PIXELS
 from bakeoff.deploy.resizing import byte_weights
+from bakeoff.deploy.views import view_indices
 from bakeoff.spec.recipe import TestViews
 
-OPSET = 20  # ai.onnx; antialiased resizing exists from 18 on
 IR_VERSION = 10
 NETWORK = "network/"  # in front of every name of the network's own part
-PIXELS, LOGITS = "pixels", "logits"  # what the network's part takes and gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,24 +83,6 @@ def assemble(network: onnx.ModelProto, around: Surroundings, about: str) -> onnx
     )
     helper.set_model_props(model, {KEY: about})
     return model
-
-
-def view_indices(size: int, views: TestViews) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """List the rows and the columns that each view takes of an image, with the view's weight.
-
-    They are read off an image whose pixels say where they are, seen as the scored ones were.
-
-    >>> [(weight, rows.tolist(), columns.tolist()) for weight, rows, columns in view_indices(3, "mirror")]
-    [(0.5, [0, 1, 2], [0, 1, 2]), (0.5, [0, 1, 2], [2, 1, 0])]
-    """
-    rows_HW, columns_HW = np.indices((size, size))
-    places_HWC = np.stack([rows_HW // 256, rows_HW % 256, columns_HW // 256, columns_HW % 256], axis=2)
-    found = []
-    for weight, seen_BHWC in evaluation_views(torch.from_numpy(places_HWC.astype(np.uint8)[None]), views):
-        seen_HWC = seen_BHWC[0].numpy().astype(np.int64)
-        rows_S = 256 * seen_HWC[:, 0, 0] + seen_HWC[:, 0, 1]
-        found.append((weight, rows_S, 256 * seen_HWC[0, :, 2] + seen_HWC[0, :, 3]))
-    return found
 
 
 @dataclass

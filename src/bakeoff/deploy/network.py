@@ -11,16 +11,20 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
 
-import onnx
 import torch
 from torch import Tensor, nn
 
 from bakeoff.deploy.bundle import EMBEDDING
-from bakeoff.deploy.graph import LOGITS, OPSET, PIXELS
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.models.convolutions import plain_convolutions
 
+if TYPE_CHECKING:  # other forms than ONNX go without it
+    import onnx
+
+OPSET = 20  # ai.onnx; antialiased resizing exists from 18 on
+PIXELS, LOGITS = "pixels", "logits"  # what the network's graph takes and gives
 EXAMPLES = 2  # images of a trace: one alone would be taken for a constant
 LARGEST = 2_000_000_000  # bytes of a file of protocol buffers
 

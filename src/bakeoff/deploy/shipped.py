@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bakeoff.data.predictor import Predictor, Uncalibrated
 from bakeoff.deploy.bundle import About
-from bakeoff.deploy.graph import view_indices
+from bakeoff.deploy.views import view_indices
 from bakeoff.spec.recipe import TestViews
 from bakeoff.training.classifier import Classifier
 from bakeoff.training.evaluate import BATCH
