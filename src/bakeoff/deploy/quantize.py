@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -272,11 +273,13 @@ def _static(
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        quantize_static(
-            prepared, file, _Reader(images_NHWC), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
-            calibrate_method=CalibrationMethod[one.method], extra_options=extra,
-        )  # fmt: skip
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of constants that are thrown away afterwards
+            quantize_static(
+                prepared, file, _Reader(images_NHWC), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
+                calibrate_method=CalibrationMethod[one.method], extra_options=extra,
+            )  # fmt: skip
     finally:
         logger.setLevel(level)
     _say(file, file, about)
