@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from bakeoff.api import StudyResult, compare, estimate, open_study, pick, run, train, verify
     from bakeoff.errors import BakeoffError
     from bakeoff.estimator import ImageClassifier
-    from bakeoff.study.trained import load
+    from bakeoff.use import export, load
 
 __all__ = [
-    "BakeoffError", "ImageClassifier", "StudyResult", "compare", "estimate", "load", "open_study", "pick",
-    "run", "train", "verify",
+    "BakeoffError", "ImageClassifier", "StudyResult", "compare", "estimate", "export", "load", "open_study",
+    "pick", "run", "train", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -29,7 +29,8 @@ _HOMES = {
     "StudyResult": "api",
     "compare": "api",
     "estimate": "api",
-    "load": "study.trained",
+    "export": "use",
+    "load": "use",
     "open_study": "api",
     "pick": "api",
     "run": "api",

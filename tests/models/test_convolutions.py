@@ -10,7 +10,7 @@ from timm.layers import ScaledStdConv2d, create_conv2d
 from torch import nn
 
 from bakeoff.models import convolutions, keras_layers
-from bakeoff.models.convolutions import hasten_convolutions
+from bakeoff.models.convolutions import hasten_convolutions, plain_convolutions
 from bakeoff.models.keras_layers import Conv2dSame
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.summary import summarise
@@ -127,3 +127,12 @@ def test_a_copy_of_a_network_uses_its_own_weights():
             layer.weight.zero_()
     assert torch.equal(other(torch.zeros(1, 3, 32, 32)), before)
     assert all("InFull" not in type(layer).__name__ for layer in _depthwise(other))
+
+
+def test_hastened_convolutions_become_plain_again():
+    network = nn.Sequential(Conv2dSame(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1), nn.Conv2d(6, 6, 3))
+    kinds = [type(layer) for layer in network]
+    hasten_convolutions(network)
+    assert [type(layer) for layer in network][:2] != kinds[:2]
+    plain_convolutions(network)
+    assert [type(layer) for layer in network] == kinds

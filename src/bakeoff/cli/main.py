@@ -13,7 +13,9 @@ import typer
 
 from bakeoff.cli.bench import bench
 from bakeoff.cli.compare import compare
+from bakeoff.cli.export import export
 from bakeoff.cli.models import models
+from bakeoff.cli.predict import predict
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
 from bakeoff.cli.serve import serve
@@ -44,6 +46,8 @@ app.command("bench")(bench)
 app.command("compare")(compare)
 app.command("verify")(verify)
 app.command("serve")(serve)
+app.command("predict")(predict)
+app.command("export")(export)
 
 
 @app.callback(invoke_without_command=True)

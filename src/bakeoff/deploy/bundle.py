@@ -1,24 +1,25 @@
 """An exported classifier, opened without torch: one ONNX file that holds all it needs.
 
 Its input `images` takes bytes of any size, (N, H, W, 3); its output `probabilities` gives a
-float32 for each class, (N, K). A second output `embedding`, where there is one, gives what the
-last dense layer is fed, (N, F). What the file is, it says by itself: `About`.
+float32 for each class, (N, K), calibrated if its run was. A second output `embedding` gives what
+the last dense layer is fed, (N, F). What the file is, it says by itself: `About`.
 
 Shape letters: N images, H rows, W columns, K classes, F features.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.data.decode import Fit
+from bakeoff.data.predictor import Predictor, Uncalibrated
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.spec.base import what_is_wrong
 
@@ -51,19 +52,28 @@ class About:
     fit: Fit
     input_size: int  # pixels that its network takes; the graph resizes
     # How its answers were made, and what they are worth
+    views: Literal["one", "mirror", "six"] = "one"  # in which each image is seen; part of the graph
     temperature: float = 1.0  # that the logits are divided by
-    accuracy: dict[str, Any] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)  # test, validation, low, high, images
+    tolerance: float = 0.0  # by which its probabilities may differ from the recorded ones
+    resize_tolerance: float = 0.0  # ... where the graph itself made the image smaller or larger
+    checked: bool = False  # whether they were compared
     quantized: str = ""  # "int8", or nothing for fp32
     embedding: int = 0  # features of the second output
+    pretrained: dict[str, Any] = field(default_factory=dict)  # what it stands on: network, seen, license
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same as plain values."""
+        return asdict(self)
 
 
-class Bundle:
+class Bundle(Predictor):
     """An exported classifier, ready to be used; threads may share it."""
 
     def __init__(self, path: Path, session: onnxruntime.InferenceSession, about: About) -> None:
+        super().__init__(about.class_names, about.image_size, about.fit)
         self.path = path
         self.about = about
-        self.class_names = tuple(about.class_names)
         self._session = session
 
     @classmethod
@@ -117,13 +127,28 @@ class Bundle:
             raise ConfigError(f"{self.path}: gives no embedding")
         return self._run(images_NHWC, EMBEDDING)
 
+    def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Likewise for drawn images of any number, in batches."""
+        parts = [
+            self.probabilities_of(images_NHWC[start : start + BATCH])
+            for start in range(0, len(images_NHWC), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
+
+    def raw(self) -> Predictor:
+        """Return the same without its calibration."""
+        return Uncalibrated(self, self.about.temperature)
+
     def _run(self, images_NHWC: NDArray[np.uint8], output: str) -> NDArray[np.float32]:
         if images_NHWC.dtype != np.uint8 or images_NHWC.ndim != 4 or images_NHWC.shape[3] != 3:
             raise ConfigError(
                 f"images: got an array of {images_NHWC.dtype} and shape {images_NHWC.shape}, "
                 "expected uint8 and (N, H, W, 3)"
             )
-        found: NDArray[np.float32] = self._session.run([output], {IMAGES: images_NHWC})[0]
+        try:
+            found: NDArray[np.float32] = self._session.run([output], {IMAGES: images_NHWC})[0]
+        except Exception as error:  # ONNX Runtime's own kinds, which derive from nothing common
+            raise ConfigError(f"{self.path}: cannot be computed ({_line(error)})") from None
         return found
 
 
@@ -138,19 +163,18 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         import onnxruntime
     except ImportError:
         raise ResourceError(
-            f"{path}: needs onnxruntime, which is not installed; pip install 'bakeoff[serve]'"
+            f"{path}: needs onnxruntime, which is not installed; pip install 'bakeoff[export]'"
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised anyway
-    if threads is not None:
-        options.intra_op_num_threads = threads
     # Threads that wait in a loop would take the cores on which the next images are decoded.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which derive from nothing common
-        text = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path}: cannot be opened as ONNX ({text})") from None
+        raise ConfigError(f"{path}: cannot be opened as ONNX ({_line(error)})") from None
 
 
 def _about(path: Path, session: onnxruntime.InferenceSession) -> About:
@@ -167,3 +191,7 @@ def _about(path: Path, session: onnxruntime.InferenceSession) -> About:
     if about.schema > SCHEMA:
         raise ConfigError(f"{path}: written by a newer bakeoff (schema {about.schema}, expected {SCHEMA})")
     return about
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

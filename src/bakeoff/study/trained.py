@@ -1,88 +1,66 @@
 """A trained run, ready to be used: what was scored, on images from anywhere.
 
-Shape letters: B images, H rows, W columns, K classes.
+Shape letters: B images, H rows, W columns, C channels, K classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.torch import load_file
 
 from bakeoff.data.batches import ImageStore
-from bakeoff.data.decode import load_image, square
+from bakeoff.data.predictor import Picture, Predictor, several
 from bakeoff.errors import ConfigError, UnknownNameError, nearest
+from bakeoff.evidence.fidelity import calibrated
 from bakeoff.models.architecture import architecture_digest, user_files
-from bakeoff.records import StudyFolder
+from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.spec import TaskSpec
 from bakeoff.spec.recipe import TestViews
-from bakeoff.study.earlier import earlier_run
+from bakeoff.study.earlier import Earlier, earlier_run
 from bakeoff.training.attribution import Attribution, attribute
 from bakeoff.training.classifier import Classifier, build_classifier, placed
-from bakeoff.training.evaluate import BATCH, predict
+from bakeoff.training.evaluate import predict
 from bakeoff.training.loop import own_global_state
 from bakeoff.training.machine import resolve_machine
 
-Picture = str | Path | NDArray[np.uint8] | Image.Image
 
-
-class Trained:
+class Trained(Predictor):
     """A run's model with its classes; images become pixels as those of its study did."""
 
     def __init__(
-        self, model: Classifier, class_names: Sequence[str], task: TaskSpec, views: TestViews = "one"
+        self,
+        model: Classifier,
+        class_names: Sequence[str],
+        task: TaskSpec,
+        views: TestViews = "one",
+        *,
+        temperature: float = 1.0,
+        run: Earlier | None = None,
     ) -> None:
+        super().__init__(class_names, task.image_size, task.fit)
         self.model = model
-        self.class_names = tuple(class_names)
-        self._task = task
+        self.temperature = temperature  # that probabilities are calibrated by; 1 leaves them as they are
+        self.run = run  # where it comes from
         self._views = views  # in which each image is seen, as when it was scored
 
-    def predict(self, images: Picture | Iterable[Picture]) -> list[str]:
-        """Name the likeliest class of each image.
+    def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Compute the probabilities of all classes for images that are drawn, in full precision.
 
         Args:
-            images: One image or several: paths, PIL images, or bytes of shape (H, W, 3).
+            images_NHWC: Bytes of shape (B, image_size, image_size, 3).
 
         Returns:
-            A name for each.
-
-        Raises:
-            DataError: A file is missing or no image.
-            ConfigError: An array is of another shape or type.
+            Of shape (B, K), calibrated.
         """
-        return [self.class_names[k] for k in self.probabilities(images).argmax(axis=1)]
-
-    def probabilities(self, images: Picture | Iterable[Picture]) -> NDArray[np.float32]:
-        """Compute the probabilities of all classes, in full precision.
-
-        Args:
-            images: As for `predict`.
-
-        Returns:
-            Of shape (B, K), in the order of `class_names`.
-
-        Raises:
-            DataError: As for `predict`.
-            ConfigError: Likewise.
-        """
-        given = _several(images)
         device = next(self.model.parameters()).device
-        parts: list[NDArray[np.float32]] = []
-        pixels: list[NDArray[np.uint8]] = []
-        for image in given:
-            pixels.append(self._pixels(image))
-            if len(pixels) == BATCH:
-                parts.append(self._scores(pixels, device))
-                pixels = []
-        if pixels:
-            parts.append(self._scores(pixels, device))
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
+        store = ImageStore(images_NHWC, np.zeros(len(images_NHWC), np.int64), device)
+        found_BK = predict(self.model, store, np.arange(len(images_NHWC)), views=self._views)
+        return calibrated(found_BK, self.temperature)
 
     def explain(
         self, images: Picture | Iterable[Picture], classes: str | Sequence[str] | None = None
@@ -101,7 +79,7 @@ class Trained:
             DataError: As for `predict`.
             ConfigError: Likewise, or there is no such class, or no image.
         """
-        pixels = [self._pixels(image) for image in _several(images)]
+        pixels = [self.drawn(image) for image in several(images)]
         if not pixels:
             raise ConfigError("images: got none, expected at least one to explain")
         if classes is None:
@@ -117,43 +95,15 @@ class Trained:
         wanted_N = np.array([self.class_names.index(name) for name in names], dtype=np.int64)
         return attribute(self.model, np.stack(pixels), wanted_N)
 
-    def _scores(self, pixels: list[NDArray[np.uint8]], device: torch.device) -> NDArray[np.float32]:
-        store = ImageStore(np.stack(pixels), np.zeros(len(pixels), np.int64), device)
-        return predict(self.model, store, np.arange(len(pixels)), views=self._views)
 
-    def _pixels(self, image: Picture) -> NDArray[np.uint8]:
-        """Draw an image as the study's images were drawn."""
-        size, fit = self._task.image_size, self._task.fit
-        if isinstance(image, str | Path):
-            return load_image(image, size, fit)
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-                raise ConfigError(
-                    f"images: got an array of {image.dtype} and shape {image.shape}, "
-                    "expected uint8 and (H, W, 3)"
-                )
-            image = Image.fromarray(image)
-        if not isinstance(image, Image.Image):
-            raise ConfigError(f"images: got {image!r}, expected paths, PIL images or arrays")
-        return square(image, size, fit)
-
-
-def _several(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
-    """Take one image as a list of one."""
-    one = isinstance(images, str | Path | Image.Image)
-    one = one or (isinstance(images, np.ndarray) and images.ndim == 3)
-    if not (one or isinstance(images, Iterable)):
-        raise ConfigError(f"images: got {images!r}, expected paths, PIL images or arrays")
-    return cast("Iterable[Picture]", [images] if one else images)
-
-
-def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".") -> Trained:
+def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", raw: bool = False) -> Trained:
     """Load a trained run.
 
     Args:
         path: Its folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, or a study's with one finished run.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         base_dir: What the path of a network from a file of one's own refers to, as it did when its study ran.
+        raw: Leave the probabilities as they were recorded, without the run's calibration if it has one.
 
     Returns:
         The run's model, as it was scored.
@@ -177,7 +127,16 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".") -
         )  # fmt: skip
     model.load_state_dict(load_file(found.folder.weights_path))
     views = found.record.recipe.get("test_views", "one")
-    return Trained(placed(model, where).eval(), found.class_names, found.task, views)
+    return Trained(
+        placed(model, where).eval(), found.class_names, found.task, views,
+        temperature=1.0 if raw else temperature_of(found.record), run=found,
+    )  # fmt: skip
+
+
+def temperature_of(record: RunRecord) -> float:
+    """Return what a run's logits are divided by to be calibrated; 1 where nothing was recorded."""
+    calibration: dict[str, float] = getattr(record, "calibration", None) or {}
+    return float(calibration.get("temperature") or 1.0)
 
 
 def _run_folder(folder: Path) -> Path:

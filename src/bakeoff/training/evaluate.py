@@ -102,9 +102,20 @@ def read_test(
     Returns:
         As `predict`.
     """
+    note_reading(folder, purpose, len(index))
+    return predict(model, store, index, beat=beat, views=views)
+
+
+def note_reading(folder: RunFolder, purpose: str, images: int) -> None:
+    """Note in a run's folder that its test images are about to be read.
+
+    Args:
+        folder: The run's.
+        purpose: Why they are read.
+        images: How many.
+    """
     folder.note_test_reading({
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "purpose": purpose,
-        "images": str(len(index)),
+        "images": str(images),
     })  # fmt: skip
-    return predict(model, store, index, beat=beat, views=views)
