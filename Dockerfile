@@ -1,4 +1,5 @@
-# A server without torch for the exported classifiers that lie beside this file. Written without a machine to build it on.
+# A server without torch, for the exported classifiers that lie beside this file. Nobody has built it yet:
+# it was written where that cannot be done.
 #
 #   bakeoff export RUN --to onnx --out model.onnx
 #   docker build -t my-classifier .

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from onnx_models import colour_model
 from pictures import flat
 from running import Running
 
@@ -101,6 +102,8 @@ def test_what_cannot_be_served_is_refused_in_one_line(models: list[Path], tmp_pa
     )
     assert "--token: got an empty text" in refused(models[0], "--token", "")
     assert "rename one of the files" in refused(models[0], models[0])
+    wrong = colour_model(tmp_path / "wrong.onnx", class_names=list("abcd"), class_ids=list("abcd"))
+    assert "answers with shape (64, 3) for 64 images, expected 4 classes" in refused(wrong)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

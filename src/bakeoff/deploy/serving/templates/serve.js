@@ -220,7 +220,7 @@
         picture.src = one.thumbnail;
         picture.alt = "";
         picture.title = one.key;
-        item.append(picture, element("span", one.label), element("span", one.likeness.toFixed(3), "hush"));
+        item.append(picture, element("span", one.label), element("span", one.likeness.toFixed(2), "hush"));
         return item;
       }));
       card.querySelector(".likeness").hidden = !said.images.length;
