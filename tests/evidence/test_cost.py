@@ -75,6 +75,20 @@ def test_the_cheapest_that_is_not_significantly_worse_is_recommended() -> None:
     )
 
 
+def test_many_other_pairs_make_it_no_easier_to_be_recommended() -> None:
+    corrected = [replace(one, p_holm=min(1.0, 91 * one.p)) for one in PAIRS]
+    worse = [replace(one, p=0.02, p_holm=1.0) if one.second == "c" else one for one in corrected]
+    assert recommend(ROWS, RANKING, corrected) == "c"
+    assert recommend(ROWS, RANKING, worse) == "a"
+
+
+def test_how_far_below_the_best_the_recommended_may_be_is_said() -> None:
+    said = recommendation(ROWS, RANKING, PAIRS)
+    assert "worse than the best (5.0 points below it, 95 % interval 0.0 to +10.0): 20 s of training" in said
+    cheap = {**ROWS, "a": row("a", 0.80, 1)}
+    assert "below it" not in recommendation(cheap, RANKING, PAIRS)
+
+
 def test_what_is_significantly_worse_is_never_recommended_however_cheap() -> None:
     rows = {**ROWS, "e": row("e", 0.50, 1)}
     assert recommend(rows, RANKING, PAIRS) == "c"

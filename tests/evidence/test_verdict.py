@@ -40,8 +40,8 @@ def test_a_winner_that_is_not_told_apart_came_first_and_the_cheapest_equal_is_na
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.2), pair("a", "c", 0.1)])
     assert found == (
         "a came first with 80.0 %, but cannot be told apart from b and c (+5.0 points, Holm p = 0.200). "
-        "The recommendation is c, the cheapest that is not significantly worse than the best: "
-        "30 s of training, 1.0 M parameters."
+        "The recommendation is c, the cheapest that is not significantly worse than the best (5.0 points "
+        "below it, 95 % interval 0.0 to +10.0): 30 s of training, 1.0 M parameters."
     )
 
 
@@ -49,8 +49,8 @@ def test_a_winner_told_apart_from_the_runner_up_may_still_equal_a_third() -> Non
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.01), pair("a", "c", 0.3)])
     assert found == (
         "a came first with 80.0 % and is told apart from the runner-up b, but not from c. "
-        "The recommendation is c, the cheapest that is not significantly worse than the best: "
-        "30 s of training, 1.0 M parameters."
+        "The recommendation is c, the cheapest that is not significantly worse than the best (5.0 points "
+        "below it, 95 % interval 0.0 to +10.0): 30 s of training, 1.0 M parameters."
     )
 
 

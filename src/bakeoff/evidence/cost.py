@@ -3,6 +3,10 @@
 "Cheap" is by training seconds, those of the candidates that it stands on and of a search that found it
 included. Times within 5 % are equal (a budget gives all of them the same); then fewer parameters are
 cheaper, and then the better ranked.
+
+"Significantly worse" is meant for each pair by itself, at 5 %, not corrected for the other pairs: what is
+claimed of the recommended candidate is that it is as good, and the correction would make that the
+easier to claim the more candidates there are.
 """
 
 from __future__ import annotations
@@ -11,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bakeoff.evidence.comparison import Comparison, find_comparison
-from bakeoff.evidence.words import count
+from bakeoff.evidence.comparison import ALPHA, Comparison, find_comparison
+from bakeoff.evidence.words import count, points
 from bakeoff.units import format_seconds
 
 if TYPE_CHECKING:
@@ -132,8 +136,8 @@ def recommendation(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Com
         why = "whatever is cheaper is significantly worse" if cheaper else "nothing is cheaper"
         return f"The recommendation is {name}: {why} ({cost_words(rows[name])})."
     return (
-        f"The recommendation is {name}, the cheapest that is not significantly worse than the best: "
-        f"{cost_words(rows[name])}."
+        f"The recommendation is {name}, the cheapest that is not significantly worse than the best"
+        f"{_below(find_comparison(comparisons, ranking[0], name))}: {cost_words(rows[name])}."
     )
 
 
@@ -149,9 +153,18 @@ def cost_words(row: CandidateSummary) -> str:
     return ", ".join(parts)
 
 
+def _below(found: Comparison | None) -> str:
+    """Say how far below the best the recommended one may be; nothing of the best itself."""
+    if found is None:
+        return ""
+    lacks = points(found.difference).lstrip("+")
+    low, high = (points(end).removesuffix(" points") for end in (found.low, found.high))
+    return f" ({lacks} below it, 95 % interval {low} to {high})"
+
+
 def _worse(comparisons: Sequence[Comparison], best: str, name: str) -> bool:
     found = find_comparison(comparisons, best, name)
-    return found is not None and found.told_apart and found.difference > 0
+    return found is not None and found.p < ALPHA and found.difference > 0
 
 
 def _accuracy(rows: Rows, name: str) -> float:

@@ -105,8 +105,9 @@ def _words(task: TaskSummary, with_energy: bool) -> str:
     if chosen:
         parts.append(
             f"Recommended, as the cheapest that is not significantly worse than the best: {listing(chosen)}. "
-            "Cheap means few seconds of training; times within 5 % are equal, and then fewer parameters "
-            "decide."
+            "Each is compared with the best by itself, at 5 %: to be as good must not become easier with "
+            "more candidates. Cheap means few seconds of training; times within 5 % are equal, and then "
+            "fewer parameters decide."
         )
     timed = [one.inference for one in task.candidates if one.inference]
     if timed:
