@@ -13,15 +13,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, estimate, open_study, pick, run, train
+    from bakeoff.api import CheckResult, StudyResult, check, estimate, open_study, pick, run, train
     from bakeoff.errors import BakeoffError
     from bakeoff.study.trained import load
 
-__all__ = ["BakeoffError", "StudyResult", "estimate", "load", "open_study", "pick", "run", "train"]
+__all__ = [
+    "BakeoffError", "CheckResult", "StudyResult",
+    "check", "estimate", "load", "open_study", "pick", "run", "train",
+]  # fmt: skip
 
 _HOMES = {
     "BakeoffError": "errors",
+    "CheckResult": "api",
     "StudyResult": "api",
+    "check": "api",
     "estimate": "api",
     "load": "study.trained",
     "open_study": "api",

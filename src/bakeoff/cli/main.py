@@ -1,7 +1,7 @@
 """The `bakeoff` command: its verbs, and the one place that turns errors into exit codes.
 
-Exit codes: 0 done; 1 done, but a run failed; 2 wrong input, with one line on the error
-stream; 130 stopped by the user, with everything kept.
+Exit codes: 0 done; 1 done, but a run failed, or a check found what it was to fail on; 2 wrong
+input, with one line on the error stream; 130 stopped by the user, with everything kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import typer
 
 from bakeoff.cli.bench import bench
+from bakeoff.cli.check import check
 from bakeoff.cli.models import models
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
@@ -38,6 +39,7 @@ app.command("train")(train)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)
+app.command("check")(check)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,9 @@ from bakeoff.data.duplicates import ALIKE, exact_groups, near_pairs
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.quality import KINDS, Quality, measure_quality
 from bakeoff.data.source import Progress, silent
-from bakeoff.data.twins import Named, Twins
+from bakeoff.data.twins import PARTS, Named, Twins
 from bakeoff.errors import StudyError
+from bakeoff.evidence.findings import IMBALANCED
 from bakeoff.homes import cache_home
 from bakeoff.records.atomic import read_checked, write_json
 from bakeoff.records.checks import (
@@ -35,46 +35,7 @@ from bakeoff.records.checks import (
 )
 from bakeoff.spec.digest import canonical_json
 
-IMBALANCED = 3.0  # training images of the largest class for one of the smallest, from which it is told
-
 LEAST_SIDE = 16  # pixels of a file; in fewer, a likeness is no copy: 26 pairs of the digits of 8 pixels
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A kind of thing to find: what it is, and what can be done about it."""
-
-    words: str
-    advice: str
-
-
-FINDINGS: Mapping[str, Finding] = {
-    "unreadable": Finding(
-        words="files that cannot be read",
-        advice="repair or remove them, or train with --on-corrupt exclude",
-    ),
-    "leaks": Finding(
-        words="test and validation images with an exact or near duplicate in a part that is trained on "
-        "or chosen by",
-        advice="remove the duplicates, or quote the accuracy without these test images, which a report has",
-    ),
-    "conflicts": Finding(
-        words="images with a duplicate of another label",
-        advice="look at them: one of the labels is wrong, or both classes are shown",
-    ),
-    "duplicates": Finding(
-        words="images that repeat an earlier one of the same part",
-        advice="remove them: in training they count twice, in testing they make intervals too narrow",
-    ),
-    "imbalance": Finding(
-        words="classes with less than a third of the largest one's training images",
-        advice="judge by balanced accuracy and macro F1, which a report has",
-    ),
-    **{
-        kind: Finding(words=f"{kind} images ({known.words})", advice="look whether they show their class")
-        for kind, known in KINDS.items()
-    },
-}
 
 
 def checked(data: TaskData, cache_dir: Path | None = None, progress: Progress = silent) -> TaskChecks:

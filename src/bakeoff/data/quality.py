@@ -26,28 +26,22 @@ _PERCENT = 5  # of the pixels that may be otherwise in a dark or a bright image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of image to look at: which measure, beyond which bound, and what that means."""
+    """A kind of image to look at: which measure, and beyond which bound."""
 
     measure: Literal["contrast", "bright_part", "dark_part", "sharpness"]
     side: Literal["below", "above"]
     bound: float
-    words: str  # what is true of such an image
 
 
-# Bounds chosen by looking at those of Tiny ImageNet that lie near them (docs/findings.md). A blank image
-# is none of the others.
+# Chosen by looking at the images of Tiny ImageNet that lie near them (docs/findings.md); said in words by
+# `evidence.findings`. A blank image is none of the others.
 KINDS = {
-    "blank": Kind(measure="contrast", side="below", bound=3.0,
-                  words="all but one colour: brightness varies by less than 3 of 255"),
-    "dark": Kind(measure="bright_part", side="below", bound=50.0,
-                 words="95 % of the pixels are darker than 50 of 255"),
-    "bright": Kind(measure="dark_part", side="above", bound=235.0,
-                   words="95 % of the pixels are brighter than 235 of 255"),
-    "pale": Kind(measure="contrast", side="below", bound=12.0,
-                 words="low contrast: brightness varies by less than 12 of 255"),
-    "blurred": Kind(measure="sharpness", side="below", bound=0.05,
-                    words="blurred, even seen at 64 pixels: neighbouring pixels hardly differ"),
-}  # fmt: skip
+    "blank": Kind(measure="contrast", side="below", bound=3),
+    "dark": Kind(measure="bright_part", side="below", bound=50),
+    "bright": Kind(measure="dark_part", side="above", bound=235),
+    "pale": Kind(measure="contrast", side="below", bound=12),
+    "blurred": Kind(measure="sharpness", side="below", bound=0.05),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

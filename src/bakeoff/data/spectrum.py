@@ -53,7 +53,7 @@ class Whitening:
         """
         whole_NVU = coefficients_NVU[:, : self.kept, : self.kept]
         parted_NE, parted_NO = _parted(whole_NVU)
-        even_NE: Floats = (parted_NE - self.mean_E) @ self.even_EE
+        even_NE: Floats = np.subtract(parted_NE, self.mean_E, dtype=np.float32) @ self.even_EE
         odd_NO: Floats = parted_NO @ self.odd_OO
         length_N = np.sqrt((even_NE**2).sum(axis=1) + (odd_NO**2).sum(axis=1))
         told_N = structure(coefficients_NVU) >= FLAT

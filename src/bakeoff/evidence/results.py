@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from bakeoff.evidence.deduplicated import deduplicated_results
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import StudyFolder
 from bakeoff.spec import Published, StudySpec
@@ -73,7 +74,8 @@ def write_results(folder: StudyFolder, spec: StudySpec) -> None:
         ResourceError: The folder cannot be written to.
     """
     rows = result_rows(folder, spec)
-    folder.write_results(results_csv(rows), results_json(rows, spec))
+    json_values = {**results_json(rows, spec), **deduplicated_results(folder, spec)}
+    folder.write_results(results_csv(rows), json_values)
 
 
 def results_csv(rows: Sequence[Row]) -> str:

@@ -20,6 +20,8 @@ from bakeoff.evidence.comparison import (
     compare_pairs,
     groups_not_told_apart,
 )
+from bakeoff.evidence.deduplicated import without_twins
+from bakeoff.evidence.findings import checks_of
 from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images, wilson
 from bakeoff.evidence.metrics import METRICS
 from bakeoff.evidence.runs import Run, load_runs
@@ -27,6 +29,7 @@ from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_version
 from bakeoff.evidence.verdict import group_verdict, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
 from bakeoff.records import Predictions, RunRecord, StudyFolder, TaskRecord
+from bakeoff.records.checks import TaskChecks
 from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
 
 
@@ -86,6 +89,7 @@ class CandidateSummary:
     reported: Published | None = None  # as the study file has it, epochs included
     published: AgainstPublished | None = None
     symptoms: tuple[Symptom, ...] = ()
+    deduplicated: Interval | None = None  # accuracy without test images that have a twin; None where none has
 
     @property
     def finished(self) -> bool:
@@ -122,6 +126,7 @@ class TaskSummary:
     planned: int  # runs
     ended: int
     verdict: str  # one to three sentences
+    checks: TaskChecks | None = None  # None when these images were not checked
 
     def candidate(self, name: str) -> CandidateSummary:
         """Return the row of a candidate."""
@@ -197,7 +202,9 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}
     classes, test_images, guess = _size(record, runs)
     seeds = spec.seeds_of(task)
-    rows = tuple(_candidate_summary(c, by_candidate[c.name], seeds, record) for c in candidates)
+    checks = checks_of(folder, task.name, record)
+    twins = frozenset() if checks is None else checks.test_twins
+    rows = tuple(_candidate_summary(c, by_candidate[c.name], seeds, record, twins) for c in candidates)
     planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
     pairs = [pair for names in rankings.values() for pair in combinations(names, 2)]
@@ -208,6 +215,7 @@ def summarise_task(folder: StudyFolder, spec: StudySpec, task: TaskSpec) -> Task
         guess=guess, candidates=rows, groups=groups, comparisons=comparisons,
         planned=planned, ended=len(runs),
         verdict=task_verdict([group.verdict for group in groups if group.ranking], len(runs), planned),
+        checks=checks,
     )  # fmt: skip
 
 
@@ -230,7 +238,11 @@ def _size(record: TaskRecord | None, runs: Sequence[Run]) -> tuple[int | None, i
 
 
 def _candidate_summary(
-    candidate: CandidateSpec, runs: Sequence[Run], seeds: Sequence[int], task: TaskRecord | None
+    candidate: CandidateSpec,
+    runs: Sequence[Run],
+    seeds: Sequence[int],
+    task: TaskRecord | None,
+    twins: frozenset[int],
 ) -> CandidateSummary:
     """Put the runs of one candidate together."""
     finished = [run for run in runs if run.finished]
@@ -256,6 +268,8 @@ def _candidate_summary(
         reported=candidate.published,
         published=_against_published(candidate, measured["accuracy"], measured["loss"]),
         symptoms=find_symptoms(runs, None if task is None else task.class_names),
+        deduplicated=_interval([without_twins(run, twins) for run in finished], "test", "accuracy")
+        if twins else None,
     )  # fmt: skip
 
 

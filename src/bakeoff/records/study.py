@@ -8,6 +8,8 @@ study.toml            only from `bakeoff train`: the study as a file
 tasks/<task>/task.json      classes, counts, the names of the test images
 tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows
+tasks/<task>/checks.json    what is wrong with the images; see `records.checks`
+tasks/<task>/checks.npz     small copies of the images that it shows
 runs/<task>/<candidate>/seed-<k>/
 """
 
@@ -36,6 +38,7 @@ from bakeoff.records.atomic import (
     write_text,
     writing,
 )
+from bakeoff.records.checks import TaskChecks, checks_adapter
 from bakeoff.records.run import RunFolder, RunRecord
 from bakeoff.spec import StudySpec, study_from_dict
 from bakeoff.spec.study import slug
@@ -207,14 +210,33 @@ class StudyFolder:
         Raises:
             StudyError: The file is there but does not hold images.
         """
-        path = self._task_path(task) / "examples.npz"
-        arrays = read_arrays(path, "images")
-        if arrays is None:
-            return {}
-        try:
-            return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
-        except (KeyError, ValueError) as error:
-            raise StudyError(f"{path} does not hold images: {error}") from None
+        return _read_images(self._task_path(task) / "examples.npz")
+
+    def write_checks(self, task: str, checks: TaskChecks) -> None:
+        """Write what is wrong with a task's images."""
+        write_json(self._task_path(task) / "checks.json", asdict(checks))
+
+    def read_checks(self, task: str) -> TaskChecks | None:
+        """Read back what is wrong with a task's images.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            The checks, or None when the images were not checked.
+
+        Raises:
+            StudyError: The file is there but holds no checks.
+        """
+        return read_checked(self._task_path(task) / "checks.json", "checks of images", checks_adapter())
+
+    def write_check_images(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
+        """Keep small copies (uint8, at most 64 pixels) of the images that the checks show."""
+        write_arrays(self._task_path(task) / "checks.npz", {"index": index_N, "images": images_NHWC})
+
+    def read_check_images(self, task: str) -> dict[int, np.ndarray]:
+        """Read back small copies of the images that the checks show, as `read_examples` does."""
+        return _read_images(self._task_path(task) / "checks.npz")
 
     def records(self, spec: StudySpec | None = None) -> Iterator[RunRecord]:
         """Yield the records of the study's runs that have ended, in the study's order."""
@@ -228,3 +250,14 @@ class StudyFolder:
 
     def _task_path(self, name: str) -> Path:
         return self.path / "tasks" / slug(name)
+
+
+def _read_images(path: Path) -> dict[int, np.ndarray]:
+    """Read images by their index; none where there is no file."""
+    arrays = read_arrays(path, "images")
+    if arrays is None:
+        return {}
+    try:
+        return dict(zip(arrays["index"].tolist(), arrays["images"], strict=True))
+    except (KeyError, ValueError) as error:
+        raise StudyError(f"{path} does not hold images: {error}") from None

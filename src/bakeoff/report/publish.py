@@ -6,6 +6,7 @@
     charts/*.png                             the page's charts
     tasks/<task>/task.json                   the names of the test images only where they are few
     tasks/<task>/manifest.csv.gz             file, class and part of every image
+    tasks/<task>/checks.json                 what is wrong with the images
     runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
                                              probabilities the first, rounded
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.checks import checks_adapter
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.report.view import Cell, StudyView, Table
 from bakeoff.report.views import study_view
@@ -136,6 +138,7 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
         record = folder.read_task(task.name)
         if record is not None:
             to.write_task(_lighter(record))
+            _copy_checks(folder, to, task.name)
             images = folder.read_manifest(task.name)
             if images:  # without the digests, which no compression makes smaller
                 listed = [name for name in MANIFEST_COLUMNS if name != "sha256"]
@@ -166,6 +169,13 @@ def _lighter(record: TaskRecord) -> TaskRecord:
         excluded=without_paths(record.excluded),
         test_files=without_paths(files),
     )
+
+
+def _copy_checks(folder: StudyFolder, to: StudyFolder, task: str) -> None:
+    """Copy what is wrong with a task's images, without the images."""
+    checks = folder.read_checks(task)
+    if checks is not None:
+        to.write_checks(task, checks_adapter().validate_python(without_paths(asdict(checks))))
 
 
 def _copy_run(record: RunRecord, source: RunFolder, to: RunFolder) -> None:

@@ -133,7 +133,7 @@ class Verdict:
 class Thumb:
     """A small copy of an image."""
 
-    uri: str  # data:image/png;base64,...
+    uri: str  # data:image/...;base64,...
     size: int  # pixels it is drawn at
     words: str
 
@@ -160,6 +160,37 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairCard:
+    """Two images side by side that show the same picture."""
+
+    title: str
+    words: str
+    thumbs: tuple[Thumb, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Images of one kind of finding."""
+
+    title: str
+    words: str
+    cards: tuple[PairCard, ...] = ()
+    thumbs: tuple[Thumb, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataView:
+    """What is wrong with a task's images, and what that does to the accuracies."""
+
+    words: str
+    findings: Table | None = None  # None when the images were not checked
+    galleries: tuple[Gallery, ...] = ()
+    balance: Figure | None = None  # only of classes that differ much
+    deduplicated_words: str = ""
+    deduplicated: Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
 
@@ -175,6 +206,7 @@ class TaskView:
     confusions_words: str
     confusions: tuple[Confusion, ...]
     networks: tuple[Network, ...]
+    data: DataView | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

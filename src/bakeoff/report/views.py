@@ -13,7 +13,7 @@ from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
-from bakeoff.report import control_views, figures, network_views, pair_views, pictures, task_views
+from bakeoff.report import control_views, data_views, figures, network_views, pair_views, pictures, task_views
 from bakeoff.report.view import Cell, Command, Figure, StudyView, Table, TaskView, row, words
 from bakeoff.report.words import DIGITS, grouped, plain, plural
 from bakeoff.spec import StudySpec, shipped_studies
@@ -110,6 +110,10 @@ def _task_view(
         pairs_words=pairs_words, pairs=pairs, other_pairs=other_pairs,
         confusions_words=confusions_words, confusions=cards,
         networks=network_views.networks(task, [run.record for run in runs], colors),
+        data=data_views.data_view(
+            task, folder.read_check_images(task.name) if images else {}, index,
+            table=counter.table, figure=counter.figure,
+        ),
     )  # fmt: skip
 
 

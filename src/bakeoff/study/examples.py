@@ -17,10 +17,14 @@ def keep_examples(folder: StudyFolder, task: str, data: TaskData) -> None:
     index = np.asarray(examples_for_task(folder, task), dtype=np.int64)
     if len(index) == 0:
         return
-    images_NHWC = data.images_NHWC[index]
+    folder.write_examples(task, index, small_copies(data.images_NHWC[index]))
+
+
+def small_copies(images_NHWC: np.ndarray) -> np.ndarray:
+    """Draw images down to `LARGEST` pixels, when they are larger."""
     if images_NHWC.shape[1] > LARGEST:
         images_NHWC = np.stack([
             np.asarray(Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS))
             for image in images_NHWC
         ])  # fmt: skip
-    folder.write_examples(task, index, np.ascontiguousarray(images_NHWC))
+    return np.ascontiguousarray(images_NHWC)

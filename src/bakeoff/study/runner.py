@@ -18,6 +18,7 @@ from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
+from bakeoff.study.checks import keep_checks
 from bakeoff.study.examples import keep_examples
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
@@ -99,6 +100,7 @@ def run_study(
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
             _write_task(folder, task, data[task.name])
+            keep_checks(folder, task.name, data[task.name], options.cache_dir, listener)
         planned = plan_study(
             spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
             cache_dir=options.cache_dir,
