@@ -13,20 +13,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bakeoff.api import StudyResult, compare, estimate, open_study, pick, run, train, verify
+    from bakeoff.api import (
+        CheckResult,
+        StudyResult,
+        check,
+        compare,
+        estimate,
+        open_study,
+        pick,
+        run,
+        train,
+        verify,
+    )
     from bakeoff.errors import BakeoffError
     from bakeoff.estimator import ImageClassifier
     from bakeoff.use import export, load
 
 __all__ = [
-    "BakeoffError", "ImageClassifier", "StudyResult", "compare", "estimate", "export", "load", "open_study",
-    "pick", "run", "train", "verify",
+    "BakeoffError", "CheckResult", "ImageClassifier", "StudyResult", "check", "compare", "estimate", "export",
+    "load", "open_study", "pick", "run", "train", "verify",
 ]  # fmt: skip
 
 _HOMES = {
     "BakeoffError": "errors",
     "ImageClassifier": "estimator",
+    "CheckResult": "api",
     "StudyResult": "api",
+    "check": "api",
     "compare": "api",
     "estimate": "api",
     "export": "use",

@@ -1,7 +1,8 @@
 """The `bakeoff` command: its verbs, and the one place that turns errors into exit codes.
 
-Exit codes: 0 done; 1 done, but a run failed or a study is not what it says; 2 wrong input, with
-one line on the error stream; 130 stopped by the user, with everything kept.
+Exit codes: 0 done; 1 done, but a run failed, a check found what it was to fail on, or a study is
+not what it says; 2 wrong input, with one line on the error stream; 130 stopped by the user, with
+everything kept.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import typer
 
 from bakeoff.cli.bench import bench
+from bakeoff.cli.check import check
 from bakeoff.cli.compare import compare
 from bakeoff.cli.export import export
 from bakeoff.cli.models import models
@@ -48,6 +50,7 @@ app.command("verify")(verify)
 app.command("serve")(serve)
 app.command("predict")(predict)
 app.command("export")(export)
+app.command("check")(check)
 
 
 @app.callback(invoke_without_command=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bakeoff.evidence.calibration import read_calibration
+from bakeoff.evidence.deduplicated import deduplicated_results
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import StudyFolder
 from bakeoff.spec import Published, StudySpec
@@ -84,7 +85,7 @@ def write_results(folder: StudyFolder, spec: StudySpec, runs: Sequence[Run] | No
         ResourceError: The folder cannot be written to.
     """
     rows = result_rows(folder, spec, runs)
-    folder.write_results(results_csv(rows), results_json(rows, spec))
+    folder.write_results(results_csv(rows), results_json(rows, spec) | deduplicated_results(folder, spec))
 
 
 def results_csv(rows: Sequence[Row]) -> str:

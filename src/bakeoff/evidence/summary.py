@@ -22,6 +22,8 @@ from bakeoff.evidence.comparison import (
 )
 from bakeoff.evidence.confidence import CandidateCalibration, calibrate_candidate
 from bakeoff.evidence.cost import Place, front, recommend
+from bakeoff.evidence.deduplicated import without_twins
+from bakeoff.evidence.findings import checks_of
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.metrics import METRICS
 from bakeoff.evidence.per_class import ClassDifference, class_differences
@@ -31,6 +33,7 @@ from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_version
 from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
+from bakeoff.records.checks import TaskChecks
 from bakeoff.spec import CandidateSpec, Published, StudySpec, TaskSpec
 
 
@@ -94,6 +97,7 @@ class CandidateSummary:
     # was not measured. And what its training took, mean over the seeds that could be read
     inference: dict[str, Any] = field(default_factory=dict)
     energy_joules: float | None = None
+    deduplicated: Interval | None = None  # accuracy without test images that have a twin; None where none has
 
     @property
     def finished(self) -> bool:
@@ -139,6 +143,7 @@ class TaskSummary:
     sensitivity: str = ""  # how far apart two candidates have to lie, in words
     rivals: tuple[str, str] | None = None  # winner and runner-up of the largest group
     by_class: tuple[ClassDifference, ...] = ()  # theirs, the largest first
+    checks: TaskChecks | None = None  # None when these images were not checked
 
     def candidate(self, name: str) -> CandidateSummary:
         """Return the row of a candidate."""
@@ -222,11 +227,14 @@ def summarise_task(
     by_candidate = {c.name: [run for run in runs if run.record.candidate == c.name] for c in candidates}
     classes, test_images, guess = _size(record, runs)
     seeds = spec.seeds_of(task)
+    checks = checks_of(folder, task.name, record)
+    twins = frozenset() if checks is None else checks.test_twins
     single = bootstrap_single_runs(
         {name: [run for run in own if run.finished] for name, own in by_candidate.items()}
     )
     rows = tuple(
-        _candidate_summary(c, by_candidate[c.name], seeds, record, single.get(c.name)) for c in candidates
+        _candidate_summary(c, by_candidate[c.name], seeds, record, single.get(c.name), twins)
+        for c in candidates
     )
     planned = len(rows) * len(seeds)
     rankings = _rankings(rows)
@@ -244,6 +252,7 @@ def summarise_task(
         ),
         sensitivity=sensitivity_words(comparisons), rivals=rivals,
         by_class=_by_class(rivals, tested, record),
+        checks=checks,
     )  # fmt: skip
 
 
@@ -282,6 +291,7 @@ def _candidate_summary(
     seeds: Sequence[int],
     task: TaskRecord | None,
     bootstrapped: Bootstrapped | None,
+    twins: frozenset[int],
 ) -> CandidateSummary:
     """Put the runs of one candidate together."""
     finished = [run for run in runs if run.finished]
@@ -310,6 +320,8 @@ def _candidate_summary(
         symptoms=find_symptoms(runs, class_names, calibration)
         + published_symptoms(candidate.published, len(class_names) if class_names else None),
         calibration=calibration,
+        deduplicated=metric_interval([without_twins(run, twins) for run in finished], "test", "accuracy")
+        if twins else None,
     )  # fmt: skip
 
 

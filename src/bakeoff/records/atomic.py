@@ -103,17 +103,16 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write plain values as readable JSON with sorted keys, whole or not at all.
-
-    Numbers that JSON cannot hold (NaN, infinities: a diverged run has them) become null.
-    """
+    """Write plain values as readable JSON with sorted keys, whole or not at all."""
     write_text(target, json_text(value))
 
 
 def json_text(value: Any) -> str:
-    """Return what `write_json` writes."""
-    text = json.dumps(_storable(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return text + "\n"
+    """Return plain values as readable JSON with sorted keys.
+
+    Numbers that JSON cannot hold (NaN, infinities: a diverged run has them) become null.
+    """
+    return json.dumps(_storable(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path, what: str, kind: type[T]) -> T | None:

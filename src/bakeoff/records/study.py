@@ -11,6 +11,8 @@ tasks/<task>/examples.npz   small copies of the images that the report shows
 tasks/<task>/attributions.npz   where in some of them each candidate saw what it answered
 tasks/<task>/label_errors.json  images worth a look: labels that may be wrong, odd images
 tasks/<task>/label_errors.npz   small copies of these
+tasks/<task>/checks.json    what is wrong with the images; see `records.checks`
+tasks/<task>/checks.npz     small copies of the images that it shows
 runs/<task>/<candidate>/seed-<k>/
 """
 
@@ -40,6 +42,7 @@ from bakeoff.records.atomic import (
     writing,
 )
 from bakeoff.records.attribution import Attributions, read_attributions, write_attributions
+from bakeoff.records.checks import TaskChecks, checks_adapter
 from bakeoff.records.digests import DIGEST, FILES, lock_digest
 from bakeoff.records.label_errors import LabelErrors, label_errors_adapter
 from bakeoff.records.run import RunFolder, RunRecord
@@ -170,7 +173,10 @@ class StudyFolder:
     def task_files(self, task: str) -> list[Path]:
         """List what a task leaves beside its runs; some of it may not be there."""
         folder = self._task_path(task)
-        names = ("examples.npz", "attributions.npz", "label_errors.json", "label_errors.npz")
+        names = (
+            "examples.npz", "attributions.npz", "label_errors.json", "label_errors.npz", "checks.json",
+            "checks.npz",
+        )  # fmt: skip
         return [folder / "task.json", self.manifest_path(task), *(folder / name for name in names)]
 
     def write_manifest(self, task: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -268,6 +274,32 @@ class StudyFolder:
             StudyError: The file is there but does not hold heat maps.
         """
         return read_attributions(self._task_path(task) / "attributions.npz")
+
+    def write_checks(self, task: str, checks: TaskChecks) -> None:
+        """Write what is wrong with a task's images."""
+        write_json(self._task_path(task) / "checks.json", asdict(checks))
+
+    def read_checks(self, task: str) -> TaskChecks | None:
+        """Read back what is wrong with a task's images.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            The checks, or None when the images were not checked.
+
+        Raises:
+            StudyError: The file is there but holds no checks.
+        """
+        return read_checked(self._task_path(task) / "checks.json", "checks of images", checks_adapter())
+
+    def write_check_images(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
+        """Keep small copies (uint8, at most 64 pixels) of the images that the checks show."""
+        write_arrays(self._task_path(task) / "checks.npz", {"index": index_N, "images": images_NHWC})
+
+    def read_check_images(self, task: str) -> dict[int, np.ndarray]:
+        """Read back small copies of the images that the checks show, as `read_examples` does."""
+        return _read_images(self._task_path(task) / "checks.npz")
 
     def records(self, spec: StudySpec | None = None) -> Iterator[RunRecord]:
         """Yield the records of the study's runs that have ended, in the study's order."""

@@ -19,7 +19,7 @@ from bakeoff.report.view import StudyView
 
 def render_page(view: StudyView) -> str:
     """Return the page; equal views give equal bytes."""
-    has_charts = any(task.figures for task in view.tasks)
+    has_charts = any(task.figures or (task.data and task.data.balance) for task in view.tasks)
     return sealed(
         _environment()
         .get_template("page.html")

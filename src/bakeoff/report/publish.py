@@ -8,6 +8,7 @@
     tasks/<task>/label_errors.json           images worth a look, by name
     tasks/<task>/manifest.csv.gz             file, class and part of every image
     tasks/<task>/attributions.npz            where candidates looked, without the images
+    tasks/<task>/checks.json                 what is wrong with the images
     runs/.../record.json, predictions.npz    per-image predictions of the test images, of their five
                                              probabilities the first, rounded
 
@@ -29,6 +30,7 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
+from bakeoff.records.checks import checks_adapter
 from bakeoff.records.digests import FILES, note_files
 from bakeoff.records.label_errors import label_errors_adapter
 from bakeoff.records.study import MANIFEST_COLUMNS
@@ -146,6 +148,7 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
         record = folder.read_task(task.name)
         if record is not None:
             to.write_task(_lighter(record))
+            _copy_checks(folder, to, task.name)
             images = folder.read_manifest(task.name)
             if images:  # without the digests, which no compression makes smaller
                 listed = [name for name in MANIFEST_COLUMNS if name != "sha256"]
@@ -188,6 +191,13 @@ def _lighter(record: TaskRecord) -> TaskRecord:
         excluded=without_paths(record.excluded),
         test_files=without_paths(files),
     )
+
+
+def _copy_checks(folder: StudyFolder, to: StudyFolder, task: str) -> None:
+    """Copy what is wrong with a task's images, without the images."""
+    checks = folder.read_checks(task)
+    if checks is not None:
+        to.write_checks(task, checks_adapter().validate_python(without_paths(asdict(checks))))
 
 
 def _copy_run(record: RunRecord, source: RunFolder, to: RunFolder) -> None:

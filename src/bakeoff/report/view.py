@@ -134,7 +134,7 @@ class Verdict:
 class Thumb:
     """A small copy of an image."""
 
-    uri: str  # data:image/png;base64,...
+    uri: str  # data:image/...;base64,...
     size: int  # pixels it is drawn at
     words: str
     caption: str = ""  # to be read below it
@@ -227,6 +227,37 @@ class LabelErrorsView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairCard:
+    """Two images side by side that show the same picture."""
+
+    title: str
+    words: str
+    thumbs: tuple[Thumb, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Images of one kind of finding."""
+
+    title: str
+    words: str
+    cards: tuple[PairCard, ...] = ()
+    thumbs: tuple[Thumb, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataView:
+    """What is wrong with a task's images, and what that does to the accuracies."""
+
+    words: str
+    findings: Table | None = None  # None when the images were not checked
+    galleries: tuple[Gallery, ...] = ()
+    balance: Figure | None = None  # only of classes that differ much
+    deduplicated_words: str = ""
+    deduplicated: Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
 
@@ -251,6 +282,7 @@ class TaskView:
     classes_words: str = ""
     classes: Table | None = None  # where winner and runner-up differ
     measures: Table | None = None
+    data: DataView | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from bakeoff.report import (
     class_views,
     control_views,
     cost_views,
+    data_views,
     figures,
     network_views,
     pair_views,
@@ -112,6 +113,10 @@ def _task_view(
     images: bool,
 ) -> TaskView:
     runs = [run for run in all_runs if run.record.task == task.name]
+    data = data_views.data_view(
+        task, folder.read_check_images(task.name) if images else {}, index,
+        table=counter.table, figure=counter.figure,
+    )  # fmt: skip
     results = task_views.results_table(task, counter.table())
     pairs_words, pairs, other_pairs = pair_views.pairs_tables(task, counter.tables + 1)
     if pairs is not None:
@@ -140,6 +145,7 @@ def _task_view(
         calibration=calibration, label_errors=label_errors_view(folder, task.name, images=images),
         cost_words=cost_words, cost=cost, classes_words=classes_words, classes=classes,
         measures=class_views.measures_table(task),
+        data=data,
     )  # fmt: skip
 
 

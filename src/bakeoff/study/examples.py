@@ -19,7 +19,7 @@ def keep_examples(folder: StudyFolder, task: str, data: TaskData) -> None:
     index = np.asarray(examples_for_task(folder, task), dtype=np.int64)
     if len(index) == 0:
         return
-    folder.write_examples(task, index, _small_copies(data, index))
+    folder.write_examples(task, index, small_copies(data.images_NHWC[index]))
 
 
 def keep_label_errors(folder: StudyFolder, task: str, data: TaskData) -> None:
@@ -33,12 +33,12 @@ def keep_label_errors(folder: StudyFolder, task: str, data: TaskData) -> None:
         return
     shown = [one.index for one in found.labels] + [one.index for one in found.outliers]
     index = np.unique(np.array(shown, dtype=np.int64))
-    folder.write_label_errors(task, found, index, _small_copies(data, index))
+    folder.write_label_errors(task, found, index, small_copies(data.images_NHWC[index]))
 
 
-def _small_copies(data: TaskData, index: np.ndarray) -> np.ndarray:
-    images_NHWC = data.images_NHWC[index]
-    if images_NHWC.shape[1] > LARGEST and len(index):
+def small_copies(images_NHWC: np.ndarray) -> np.ndarray:
+    """Draw images down to `LARGEST` pixels, when they are larger."""
+    if len(images_NHWC) and images_NHWC.shape[1] > LARGEST:
         images_NHWC = np.stack([
             np.asarray(Image.fromarray(image).resize((LARGEST, LARGEST), Image.Resampling.LANCZOS))
             for image in images_NHWC

@@ -20,6 +20,7 @@ from bakeoff.records.digests import forget_run, note_files, note_run, note_unkno
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.attribution import keep_attributions
+from bakeoff.study.checks import keep_checks
 from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
@@ -145,6 +146,7 @@ def run_prepared(
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
             _write_task(folder, task, data[task.name])
+            keep_checks(folder, task.name, data[task.name], cache_dir, listener)
             note_files(folder, folder.task_files(task.name))
         planned = plan_study(
             spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bakeoff.errors import BakeoffError
+from bakeoff.evidence.deduplicated import deduplicated_results
 from bakeoff.evidence.results import result_rows, results_csv, results_json
 from bakeoff.evidence.verification.check import Check, Findings, some
 from bakeoff.evidence.verification.ended import Contents
@@ -111,7 +112,11 @@ def check_tables(contents: Contents) -> Check:
         found.unchecked.append(f"results.csv and results.json cannot be made again: {error}")
         return found.close()
     _check_csv(contents, results_csv(rows), found)
-    _check_json(contents, results_json(rows, contents.spec), found)
+    _check_json(
+        contents,
+        results_json(rows, contents.spec) | deduplicated_results(contents.folder, contents.spec),
+        found,
+    )
     return found.close()
 
 
