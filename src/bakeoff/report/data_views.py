@@ -74,14 +74,13 @@ def data_view(
         return DataView(words=_NOT_CHECKED)
     found = checks.found(FINDINGS)
     twins = len(checks.test_twins)
-    deduplicated = _deduplicated_table(task, table) if twins else None
+    findings = _findings_table(checks, table()) if found else None  # before the next: tables are numbered
     return DataView(
-        words=_words(checks, found),
-        findings=_findings_table(checks, table()) if found else None,
+        words=_words(checks, found), findings=findings,
         galleries=_galleries(checks, copies, _names(task.record)),
         balance=_balance(checks, task, index, figure) if found.get("imbalance") else None,
         deduplicated_words=_twins_words(checks, twins, task.test_images) if checks.alike or twins else "",
-        deduplicated=deduplicated,
+        deduplicated=_deduplicated_table(task, table) if twins else None,
     )  # fmt: skip
 
 
@@ -113,7 +112,7 @@ def _findings_table(checks: TaskChecks, number: int) -> Table:
             known.advice if count else "",
         ))  # fmt: skip
     columns = (words("Looked for"), numbers("Found"), words("What to do"))
-    caption = "What was looked for in the images. Nothing was left out because of it, but files that cannot be read."
+    caption = "What was looked for in the images. Only files that cannot be read were left out because of it."
     return Table(number=number, caption=caption, columns=columns, rows=tuple(rows))
 
 
@@ -138,8 +137,8 @@ def _twins_words(checks: TaskChecks, twins: int, test_images: int | None) -> str
     exact = len(checks.test_exact)
     return (
         f"{plural(twins, 'test image')}{share} {verb} a duplicate in training or validation, "
-        f"{grouped(exact)} of them the very same file. A network may know these by heart, so accuracies are "
-        "given without them, too."
+        f"{grouped(exact)} of them the very same file. "
+        "A network may know these by heart; so accuracies are given without them, too."
     )
 
 
@@ -181,7 +180,7 @@ def _galleries(checks: TaskChecks, copies: Images, names: Mapping[str, str]) -> 
     galleries = [
         Gallery(
             title=f"{title} ({len(some)} shown of {grouped(max(count, len(some)))})", words=told,
-            cards=tuple(_card(pair, copies, names) for pair in some),
+            cards=tuple(_card(pair, copies, names) for pair in some), opened=some is not shown.repeats,
         )
         for title, count, some, told in pairs
         if some

@@ -243,6 +243,7 @@ class Gallery:
     words: str
     cards: tuple[PairCard, ...] = ()
     thumbs: tuple[Thumb, ...] = ()
+    opened: bool = False  # or shown only when asked for
 
 
 @dataclass(frozen=True, kw_only=True)
