@@ -36,7 +36,7 @@ def test_a_wrong_field_is_named_and_an_unknown_one_passed_over(tmp_path: Path) -
     assert folder.read_checks("t") == CHECKS
     values["leaks"][0]["first"]["part"] = "tset"
     file.write_text(json.dumps(values))
-    with pytest.raises(StudyError, match=r"is not checks of images: leaks\.0\.first\.part"):
+    with pytest.raises(StudyError, match=r"is not checks of images: leaks\[1\]\.first\.part"):
         folder.read_checks("t")
 
 

@@ -65,7 +65,7 @@ def test_the_page_has_these_parts_in_this_order(sound_page: str) -> None:
         "Do it again, check it, use it",
     ]  # fmt: skip
     assert outline.words["h3"] == 2 * [
-        "Can they be told apart?", "Can its confidence be trusted?", "What is taken for what",
+        "Data", "Can they be told apart?", "Can its confidence be trusted?", "What is taken for what",
         "What it costs", "The networks",
     ]  # fmt: skip
     charts = [value for _, name, value in outline.attributes if name == "data-chart"]

@@ -374,10 +374,11 @@ class _Work:
         self._write_weights(state)
         for split, kept in predictions.items():
             self.account.metrics |= measure(kept, split)
-        labels_N = job.data.labels_N
-        self.account.calibration = calibrate(
-            found["validation"], labels_N[index["validation"]], found["test"], labels_N[index["test"]]
-        ).as_record()
+        if "test" in found:  # confidence is judged on images that chose nothing
+            labels_N = job.data.labels_N
+            self.account.calibration = calibrate(
+                found["validation"], labels_N[index["validation"]], found["test"], labels_N[index["test"]]
+            ).as_record()
 
     def _write_weights(self, state: TrainingState) -> None:
         weights = {  # copies: safetensors refuses weights that share memory, as tied layers do
