@@ -200,6 +200,12 @@ class Uncalibrated(Predictor):
 def several(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
     """Take one image as a list of one.
 
+    Args:
+        images: One image or several.
+
+    Returns:
+        Several.
+
     Raises:
         ConfigError: It is neither an image nor several.
     """
