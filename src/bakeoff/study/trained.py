@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.predictor import Picture, Predictor, several
 from bakeoff.errors import ConfigError, UnknownNameError, nearest
-from bakeoff.evidence.fidelity import calibrated
 from bakeoff.models.architecture import architecture_digest, user_files
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.spec import TaskSpec
@@ -59,8 +58,8 @@ class Trained(Predictor):
         """
         device = next(self.model.parameters()).device
         store = ImageStore(images_NHWC, np.zeros(len(images_NHWC), np.int64), device)
-        found_BK = predict(self.model, store, np.arange(len(images_NHWC)), views=self._views)
-        return calibrated(found_BK, self.temperature)
+        index = np.arange(len(images_NHWC))
+        return predict(self.model, store, index, views=self._views, temperature=self.temperature)
 
     def explain(
         self, images: Picture | Iterable[Picture], classes: str | Sequence[str] | None = None

@@ -30,6 +30,7 @@ def predict(
     autocast: Callable[[], torch.autocast] | None = None,
     beat: Callable[[int, int], None] | None = None,
     views: TestViews = "one",
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """Compute the probabilities of all classes for the images of an index.
 
@@ -40,6 +41,7 @@ def predict(
         autocast: The precision; None is fp32 throughout.
         beat: Called with images done and images in all, after every batch.
         views: In which forms each image is seen; the logits are averaged. Kept features have one.
+        temperature: That the logits are divided by; 1 leaves the probabilities as the network has them.
 
     Returns:
         float32 of shape (N, K); not finite where the network's outputs are not.
@@ -55,6 +57,8 @@ def predict(
                     weight * model(images_BHWC).float()
                     for weight, images_BHWC in evaluation_views(batch.images_BHWC, views)
                 )
+            if temperature != 1.0:
+                logits_BK = logits_BK / temperature
             parts.append(logits_BK.softmax(dim=1).cpu().numpy())
             done += len(parts[-1])
             if beat is not None:
