@@ -14,8 +14,9 @@ from sklearn.calibration import calibration_curve
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.calibration import (
+    FEW_MISTAKES,
+    FEWEST_MISTAKES,
     HOTTEST,
-    NO_MISTAKE,
     NO_SIGNAL,
     brier_by_image,
     calibrate,
@@ -200,11 +201,22 @@ def test_it_mends_what_is_overconfident_on_images_that_it_was_not_fitted_on() ->
     assert found.validation_images == 1000
 
 
-def test_where_every_validation_image_is_right_nothing_is_scaled_and_it_is_said() -> None:
-    sure_NK = softmax(8.0 * np.eye(5)[np.arange(40) % 5])
-    found = calibrate(sure_NK, np.arange(40) % 5, sure_NK, (np.arange(40) + (np.arange(40) < 4)) % 5)
-    assert (found.temperature, found.unfitted) == (1.0, NO_MISTAKE)
+@pytest.mark.parametrize("mistakes", [0, 1, FEWEST_MISTAKES - 1])
+def test_with_too_few_mistakes_on_validation_images_nothing_is_scaled_and_it_is_said(mistakes: int) -> None:
+    sure_NK = softmax(8.0 * np.eye(5)[np.arange(200) % 5])
+    label_N = np.arange(200) % 5
+    some_wrong_N = np.where(np.arange(200) < mistakes, (label_N + 1) % 5, label_N)
+    found = calibrate(sure_NK, some_wrong_N, sure_NK, (label_N + (np.arange(200) < 4)) % 5)
+    assert (found.temperature, found.unfitted) == (1.0, FEW_MISTAKES)
     assert found.after.loss == pytest.approx(found.before.loss, rel=1e-6)
+
+
+def test_ten_mistakes_are_enough() -> None:
+    sure_NK = softmax(8.0 * np.eye(5)[np.arange(200) % 5])
+    label_N = (np.arange(200) + (np.arange(200) < FEWEST_MISTAKES)) % 5
+    found = fit_temperature(sure_NK, label_N)
+    # One logit is ahead of four equal ones by 8 / T, and 19 of 20 are right: ln(19 * 4).
+    assert (found.value, found.unfitted) == (pytest.approx(8 / math.log(19 * 4), rel=1e-5), "")
 
 
 def test_probabilities_that_tell_nothing_are_flattened_as_far_as_goes_and_it_is_said() -> None:
@@ -218,7 +230,7 @@ def test_probabilities_that_tell_nothing_are_flattened_as_far_as_goes_and_it_is_
 def test_probabilities_of_zero_count_as_the_smallest_that_a_run_counts() -> None:
     certain_NK = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2, 0, 0]]
     label_N = np.array([0, 1, 2, 0, 1, 2, 0, 1])  # one of eight is wrong, and was thought impossible
-    found = fit_temperature(certain_NK, label_N)
+    found = fit_temperature(certain_NK, label_N, fewest_mistakes=1)
     # At the best temperature it says 7/8: ln(7 * 2) is the logit's distance, from 126 ln 2.
     assert found.value == pytest.approx(126 * math.log(2) / math.log(14), rel=1e-6)
 

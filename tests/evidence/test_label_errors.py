@@ -99,7 +99,7 @@ def test_an_odd_image_stands_high_in_every_run_by_loss_and_by_entropy() -> None:
 
 def study(path: Path, **options: object) -> StudyFolder:
     candidates = [
-        CandidateSketch(name="good", skill=4.5),
+        CandidateSketch(name="good", skill=4.5, sharpness=3.6),  # as sure as it may be
         CandidateSketch(name="loud", skill=4.2, sharpness=8.0),
         CandidateSketch(name="poor", skill=1.5),
     ]
@@ -153,7 +153,7 @@ def test_the_weak_are_not_averaged_and_those_near_the_best_are(tmp_path: Path) -
     assert [o.index for o in found.outliers] == list(dict.fromkeys(o.index for o in found.outliers))
     for one in found.outliers:
         assert one.entropy > 0.2
-        assert one.runs_right < found.asked
+        assert one.runs_right <= found.asked / 2
 
 
 def test_equal_records_give_equal_lists_and_come_back_equal_from_the_disk(tmp_path: Path) -> None:

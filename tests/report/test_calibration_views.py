@@ -109,19 +109,39 @@ def test_one_older_candidate_among_newer_ones_has_dashes(tmp_path: Path) -> None
             folder.run("t", "loud", record.seed).write(replace(record, calibration={}))
     found = calibration_of(folder)
     assert found.words[-1] == "Temperature and Brier score were not recorded for loud."
-    assert cells(found, "loud")["Error, points: scaled"].sub == "not recorded"
+    assert cells(found, "loud")["Temperature"].sub == "not recorded"
     assert (
         cells(found, "fair")["Temperature"].text != cells(found, "loud")["Temperature"].text == "\N{EN DASH}"
     )
 
 
+def unfit(folder: StudyFolder, *names: tuple[str, int]) -> None:
+    for name, seed in names:
+        run = folder.run("t", name, seed)
+        record = run.read()
+        assert record is not None
+        run.write(replace(record, calibration={**record.calibration, "unfitted": "too few mistakes"}))
+
+
 def test_a_temperature_that_was_not_fitted_says_why(tmp_path: Path) -> None:
     folder = make(tmp_path / "s")
-    record = next(record for record in folder.records() if record.candidate == "fair")
-    unfitted = {**record.calibration, "unfitted": "no mistake on the validation images"}
-    folder.run("t", "fair", record.seed).write(replace(record, calibration=unfitted))
-    cell = cells(calibration_of(folder), "fair")["Temperature"]
-    assert cell.sub == "not fitted: no mistake on the validation images"
+    unfit(folder, ("fair", 1), *((name, seed) for name in ("loud",) for seed in (0, 1, 2)))
+    found = calibration_of(folder)
+    assert cells(found, "fair")["Temperature"].sub == "1 of 3 runs not fitted: too few mistakes"
+    assert cells(found, "loud")["Temperature"].sub == "not fitted: too few mistakes"
+    by_name = {panel.title: len(panel.spec["layer"]) for panel in found.figure.panels}
+    assert by_name == {"fair": 3, "loud": 2, "modest": 3}
+
+
+def test_where_no_temperature_was_fitted_nothing_scaled_is_shown(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s")
+    unfit(folder, *((net.name, seed) for net in NETS for seed in (0, 1, 2)))
+    found = calibration_of(folder)
+    assert [column.label for column in found.table.columns] == [
+        "Candidate", "it says", "is right", "as measured", "corrected", "Temperature", "as it is", "as it is",
+    ]  # fmt: skip
+    assert not any("Temperature scaling" in words for words in found.words)
+    assert [shape for shape, _ in found.figure.marks] == ["seed", "dashed"]
 
 
 def test_a_task_without_a_finished_run_has_no_calibration(tmp_path: Path) -> None:

@@ -26,8 +26,12 @@ from bakeoff.spec.base import what_is_wrong
 BINS = 15  # of equal width, as in Guo et al. 2017
 COOLEST, HOTTEST = 0.01, 100.0  # temperatures that are looked at
 ROWS = 4096  # images of which all logarithms are held at once
+# Mistakes that one number needs to be fitted, as in logistic regression (Peduzzi et al., Journal of Clinical
+# Epidemiology 49, 1996). On 145 handwritten digits, nearly all right, the best temperature of a run was 0.10;
+# it took the test loss of its candidate from 0.073 to 0.191 (2026-11-26).
+FEWEST_MISTAKES = 10
 
-NO_MISTAKE = "no mistake on the validation images"  # then ever lower temperatures fit them better
+FEW_MISTAKES = f"fewer than {FEWEST_MISTAKES} mistakes on the validation images"
 NO_SIGNAL = "the validation images are told best by a uniform guess"
 
 
@@ -61,7 +65,7 @@ class Temperature:
     """What the logits are divided by."""
 
     value: float
-    unfitted: str = ""  # why no minimum was found; the value is 1 then, or the hottest that was looked at
+    unfitted: str = ""  # why it was not fitted; the value is 1 then, or the hottest that was looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +297,9 @@ def scale_probabilities(probabilities_NK: np.ndarray, temperature: float) -> np.
     return scaled_NK
 
 
-def fit_temperature(probabilities_NK: np.ndarray, label_N: np.ndarray) -> Temperature:
+def fit_temperature(
+    probabilities_NK: np.ndarray, label_N: np.ndarray, fewest_mistakes: int = FEWEST_MISTAKES
+) -> Temperature:
     """Find the temperature under which the labels are likeliest.
 
     The negative log-likelihood is convex in 1/T, so Newton's steps, halved where they leave the
@@ -302,11 +308,12 @@ def fit_temperature(probabilities_NK: np.ndarray, label_N: np.ndarray) -> Temper
     Args:
         probabilities_NK: Class probabilities of images that the network was not trained on.
         label_N: Class indices in ``[0, K)``.
+        fewest_mistakes: Images that must be wrong; at least 1.
 
     Returns:
-        The temperature, to ten digits. Two cases have no minimum, and say so: where every image is
-        right, ever lower temperatures fit better, and it stays 1; where the labels are no likelier
-        than under a uniform guess, it is the hottest that was looked at.
+        The temperature, to ten digits. Two cases are not fitted, and say so. With too few mistakes it
+        stays 1: they alone keep it from falling, and without any there is no minimum. Where the
+        labels are no likelier than under a uniform guess, it is the hottest that was looked at.
 
     Raises:
         ValueError: There is no image.
@@ -316,8 +323,8 @@ def fit_temperature(probabilities_NK: np.ndarray, label_N: np.ndarray) -> Temper
     """
     if len(label_N) == 0:
         raise ValueError("fit_temperature: got no image, expected at least one")
-    if bool((probabilities_NK.argmax(axis=1) == label_N).all()):
-        return Temperature(value=1.0, unfitted=NO_MISTAKE)
+    if int((probabilities_NK.argmax(axis=1) != label_N).sum()) < max(fewest_mistakes, 1):
+        return Temperature(value=1.0, unfitted=FEW_MISTAKES)
     low, high = 1 / HOTTEST, 1 / COOLEST  # of the inverse temperature
     if _slope(probabilities_NK, label_N, low)[0] >= 0:
         return Temperature(value=HOTTEST, unfitted=NO_SIGNAL)

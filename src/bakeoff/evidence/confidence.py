@@ -81,7 +81,8 @@ class CandidateCalibration:
     bins: tuple[Bin, ...]  # of all seeds together
     # From all classes, of the runs that have recorded it; None where none has
     temperature: Interval | None = None
-    unfitted: str = ""  # why a seed's temperature was not found
+    fitted: int = 0  # seeds whose temperature was fitted
+    unfitted: str = ""  # why that of another was not
     before: Scaled | None = None
     after: Scaled | None = None
 
@@ -122,6 +123,7 @@ def calibrate_candidate(runs: Iterable[Run]) -> CandidateCalibration | None:
         bins=_together([one.bins for one in measured]),
         temperature=mean_interval([k.temperature for k in recorded], bounds=(0, math.inf))
         if recorded else None,
+        fitted=sum(not k.unfitted for k in recorded),
         unfitted=next((k.unfitted for k in recorded if k.unfitted), ""),
         before=_scaled([known.before for known in recorded]),
         after=_scaled([known.after for known in recorded]),

@@ -229,13 +229,17 @@ class _Asked:
 
     def _outliers(self, first: _Said, files: Sequence[str]) -> list[Outlier]:
         answer_RN, found = np.stack(self.answers), []
-        for row in odd_images(self.scores)[:MOST].tolist():
+        right_N = (answer_RN == first.label_N).sum(axis=0)
+        odd = odd_images(self.scores)
+        for row in odd[2 * right_N[odd] <= len(answer_RN)][
+            :MOST
+        ].tolist():  # on easy images all losses are low
             index, part, file, label = first.place(row, files)
             losses, entropies = ([float(pair[side][row]) for pair in self.scores] for side in (0, 1))
             found.append(Outlier(
                 index=index, part=part, file=file, label=label,
                 loss=math.fsum(losses) / len(losses), entropy=math.fsum(entropies) / len(entropies),
-                runs_right=int((answer_RN[:, row] == label).sum()),
+                runs_right=int(right_N[row]),
             ))  # fmt: skip
         return found
 

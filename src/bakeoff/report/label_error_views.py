@@ -61,9 +61,10 @@ def _words(found: LabelErrors) -> str:
 def _precision(found: LabelErrors) -> str:
     """Hold the contradictions against the networks' own doubt: what is more than that may be wrong labels."""
     against, expected = found.as_sure_against, found.as_sure_expected
+    about = f"about {round(expected)}" if round(expected) else "hardly any"
     text = (
         f"On {grouped(found.as_sure)} images they are as sure as on these, and contradict the label of "
-        f"{grouped(against)}; by their own doubt they would be mistaken on about {round(expected)}."
+        f"{grouped(against)}; by their own doubt they would be mistaken on {about}."
     )
     if found.accuracy < WEAK:
         return f"{text} They are right on {percent(found.accuracy)} only: expect mostly their own mistakes."
@@ -71,7 +72,7 @@ def _precision(found: LabelErrors) -> str:
         more = round(against - expected)
         verb = "label" if more == 1 else "labels"
         return f"{text} So about {more} of these {verb} may really be wrong."
-    return f"{text} That is no more than one would expect of sound labels: most are hard images."
+    return f"{text} That is no more than one would expect if every label were right: the pictures must tell."
 
 
 def _outliers_words(found: LabelErrors) -> str:
@@ -79,7 +80,8 @@ def _outliers_words(found: LabelErrors) -> str:
         return ""
     return (
         f"Odd images: in each of {plural(found.asked, 'run')} they are among the tenth with the highest loss "
-        "and the tenth with the greatest doubt. They may show something else, or hardly anything."
+        "and the tenth with the greatest doubt, and half of the runs or more are wrong. They may show "
+        "something else, or hardly anything."
     )
 
 
@@ -87,8 +89,8 @@ def _label_card(one: DoubtedLabel, asked: int, copies: Images, names: Sequence[s
     label, rather = _name(one.label, names), _name(one.suggested, names)
     return Confusion(
         title=f"Labelled {label}; they say {rather}",
-        words=f"{percent(one.suggested_probability)} against {percent(one.label_probability)}; {rather} in "
-        f"{one.runs_for} of {plural(asked, 'run')}; {_where(one)}",
+        words=f"{one.runs_for} of {plural(asked, 'run')} say {rather}, on average with "
+        f"{percent(one.suggested_probability)} against {percent(one.label_probability)}; {_where(one)}",
         thumbs=_thumbs(one.index, f"labelled {label}, perhaps {rather}", copies),
     )
 
@@ -97,9 +99,8 @@ def _outlier_card(one: Outlier, asked: int, copies: Images, names: Sequence[str]
     label = _name(one.label, names)
     return Confusion(
         title=f"Labelled {label}",
-        words=f"right in {one.runs_right} of {plural(asked, 'run')}; {percent(one.entropy)} of the doubt of "
-        f"a guess; {_where(one)}",
-        thumbs=_thumbs(one.index, f"labelled {label}, recognised by hardly any run", copies),
+        words=f"right in {one.runs_right} of {plural(asked, 'run')}; {_where(one)}",
+        thumbs=_thumbs(one.index, f"labelled {label}, which leaves every run in doubt", copies),
     )
 
 
