@@ -30,7 +30,7 @@ def test_files_are_classified_exactly_as_the_test_images_were(folder, name, clas
     run = folder.run("colours", name, 0)
     files = [class_folders / row["file"] for row in folder.read_manifest("colours") if row["part"] == "test"]
     stored_NK = np.load(run.probabilities_path)["test"]
-    trained = load(run.path)
+    trained = load(run.path, raw=True)
     assert np.array_equal(trained.probabilities(files), stored_NK)
     assert trained.class_names == tuple(folder.read_task("colours").class_names)
     names = [trained.class_names[k] for k in stored_NK.argmax(axis=1)]
@@ -108,7 +108,7 @@ def test_a_run_on_an_earlier_studys_run_is_loaded_too(folder, tmp_path, class_fo
     later = small_study.train(tmp_path, values).folder
     run = later.run("colours", "third", 0)
     files = [class_folders / row["file"] for row in later.read_manifest("colours") if row["part"] == "test"]
-    assert np.array_equal(load(run.path).probabilities(files), np.load(run.probabilities_path)["test"])
+    assert np.array_equal(load(run.path, raw=True).probabilities(files), np.load(run.probabilities_path)["test"])
 
 
 def test_a_network_of_ones_own_is_loaded_from_its_file_while_that_is_as_it_was(tmp_path):
