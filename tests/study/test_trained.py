@@ -108,7 +108,9 @@ def test_a_run_on_an_earlier_studys_run_is_loaded_too(folder, tmp_path, class_fo
     later = small_study.train(tmp_path, values).folder
     run = later.run("colours", "third", 0)
     files = [class_folders / row["file"] for row in later.read_manifest("colours") if row["part"] == "test"]
-    assert np.array_equal(load(run.path, raw=True).probabilities(files), np.load(run.probabilities_path)["test"])
+    assert np.array_equal(
+        load(run.path, raw=True).probabilities(files), np.load(run.probabilities_path)["test"]
+    )
 
 
 def test_a_network_of_ones_own_is_loaded_from_its_file_while_that_is_as_it_was(tmp_path):
