@@ -21,8 +21,8 @@ def grey(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
     Source:
         ITU-R Recommendation BT.601-7, section 2.5.1; the weights with which Pillow converts to "L".
 
-    >>> grey(np.array([[[[255, 0, 0], [255, 255, 255]]]], dtype=np.uint8)).round(1).tolist()
-    [[[76.2, 255.0]]]
+    >>> grey(np.array([[[[255, 0, 0], [255, 255, 255]]]], dtype=np.uint8)).round().tolist()
+    [[[76.0, 255.0]]]
     """
     weights_C = np.array([_RED, _GREEN, _BLUE], dtype=np.float32)
     grey_NHW: NDArray[np.float32] = images_NHWC.astype(np.float32) @ weights_C
