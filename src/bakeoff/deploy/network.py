@@ -9,7 +9,6 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
@@ -29,41 +28,17 @@ EXAMPLES = 2  # images of a trace: one alone would be taken for a constant
 LARGEST = 2_000_000_000  # bytes of a file of protocol buffers
 
 
-class WithEmbedding(nn.Module):
-    """A network that also gives what its last dense layer is fed; without one, its logits again."""
+class _Logits(nn.Module):
+    """A network whose one argument has a name of ours, and whose answer is of single precision."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute logits_BK and embedding_BF."""
-        fed: list[Tensor] = []
-        hooks = [
-            layer.register_forward_pre_hook(lambda _layer, inputs: fed.append(inputs[0]))
-            for layer in self.network.modules()
-            if isinstance(layer, nn.Linear)
-        ]
-        try:
-            logits_BK: Tensor = self.network(pixels)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        rows = [values for values in fed if values.ndim == 2 and values.shape[0] == logits_BK.shape[0]]
-        return logits_BK.float(), (rows[-1] if rows else logits_BK).float()
-
-
-class OnlyLogits(nn.Module):
-    """A network whose logits stand in for its embedding: for one that torch traces without hooks only."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute logits_BK twice."""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute logits_BK."""
         logits_BK: Tensor = self.network(pixels)
-        return logits_BK.float(), logits_BK.float()
+        return logits_BK.float()
 
 
 def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.ModelProto:
@@ -91,11 +66,11 @@ def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.Mod
     try:
         for logger in quiet:
             logger.setLevel(logging.ERROR)
-        traced = _trace((WithEmbedding(plain), OnlyLogits(plain)), examples_BCHW)
+        traced = trace(_Logits(plain), examples_BCHW, name=PIXELS)
         with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                traced, input_names=[PIXELS], output_names=[LOGITS, EMBEDDING], opset_version=OPSET,
+                traced, input_names=[PIXELS], output_names=[LOGITS], opset_version=OPSET,
                 dynamo=True, external_data=False, verbose=False,
             )  # fmt: skip
     except ModuleNotFoundError as error:
@@ -110,20 +85,35 @@ def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.Mod
     if program is None:
         raise ConfigError(f"export: '{name}' cannot be traced to ONNX")
     found: onnx.ModelProto = program.model_proto
+    give_embedding(found.graph)
     if found.ByteSize() > LARGEST:
         raise ConfigError(f"export: '{name}' has more than 2 GB, which one ONNX file cannot hold")
     return found
 
 
-def _trace(modules: Sequence[nn.Module], examples: Tensor) -> torch.export.ExportedProgram:
-    """Trace the first module that can be; the first one's error is the one to tell."""
-    first: Exception | None = None
-    for module in modules:
-        try:
-            return trace(module, examples, name="pixels")
-        except Exception as error:  # of a user's network, anything
-            first = first or error
-    raise first or ValueError("nothing to trace")
+def give_embedding(graph: onnx.GraphProto) -> None:
+    """Let a network's graph also give what its last dense layer is fed; without one, its logits again.
+
+    Args:
+        graph: Gives `logits`; changed in place.
+    """
+    from onnx import TensorProto, helper
+
+    name, width = _fed_to_last_dense(graph)
+    graph.node.append(helper.make_node("Identity", [name], [EMBEDDING], name=EMBEDDING))
+    graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["N", width]))
+
+
+def _fed_to_last_dense(graph: onnx.GraphProto) -> tuple[str, int]:
+    """Find the input of the last dense layer, which has a row for each image, and its width."""
+    weights = {one.name: one for one in graph.initializer}
+    ranks = {one.name: len(one.type.tensor_type.shape.dim) for one in graph.value_info}
+    for node in reversed(graph.node):
+        dense = node.op_type == "Gemm" or (node.op_type == "MatMul" and ranks.get(node.input[0]) == 2)
+        if dense and node.input[1] in weights:
+            turned = any(one.name == "transB" and one.i for one in node.attribute)
+            return node.input[0], weights[node.input[1]].dims[1 if turned else 0]
+    return LOGITS, graph.output[0].type.tensor_type.shape.dim[1].dim_value
 
 
 def trace(module: nn.Module, examples: Tensor, *, name: str) -> torch.export.ExportedProgram:
