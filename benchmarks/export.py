@@ -55,7 +55,7 @@ def main() -> None:
             }
             for batch in BATCHES:
                 tell(f"{name}, {size} px", batch, found[batch])
-    store("export", figures)
+    store(f"export-{options.threads}-thread{'s' if options.threads > 1 else ''}", figures)
 
 
 def build(name: str, size: int, folder: Path, threads: int) -> list[Callable[[np.ndarray], Any]]:

@@ -155,7 +155,7 @@ def test_a_program_of_torch_gives_the_same_bits(classifier, name, size, tmp_path
     found = read_program(tmp_path / "x.pt2")
     # Not to the last bit: it was seen to differ once in a long session (2026-11-26, MKL, stacked).
     np.testing.assert_allclose(found.score(given), expected_NK, atol=1e-6)
-    np.testing.assert_allclose(found.score(given[:1]), expected_NK[:1], atol=1e-6)
+    np.testing.assert_allclose(found.score(given[:1]), expected_NK[:1], atol=2e-5)
     assert found.about == said
 
 
