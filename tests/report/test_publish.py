@@ -55,7 +55,8 @@ def test_a_report_on_the_publication_makes_the_same_bytes(study: StudyFolder, tm
     page = public.report_path.read_bytes()
     write_report(public)
     assert public.csv_path.read_bytes() == table
-    assert public.report_path.read_bytes() == page
+    same = public.report_path.read_bytes() == page  # not asserted as such: its comparison takes an hour
+    assert same
 
 
 def test_of_the_probabilities_the_best_ones_travel_rounded_and_all_else_as_it_is(
