@@ -20,7 +20,11 @@ def build(classes, image_size):
 CLASSES = 4
 
 
-@pytest.fixture(params=[*MODELS, "my_net.py:build"])
+# Its blocks are those of wide-resnet16-4, at a twelfth of the work.
+LARGE = [pytest.param("wide-resnet28-10", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=[*(name for name in MODELS if name != LARGE[0].values[0]), *LARGE, "my_net.py:build"])
 def name(request):
     return request.param
 

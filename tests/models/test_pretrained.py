@@ -2,6 +2,7 @@
 
 import re
 
+import huggingface_hub
 import pytest
 import timm
 import torch
@@ -15,7 +16,7 @@ from bakeoff.models.pretrained import at_hand, backbone, build_backbone, check_w
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # its variable was read long ago
     monkeypatch.setattr(pretrained, "_packaged", lambda name: None)
 
 

@@ -79,8 +79,7 @@ def test_the_page_opens_offline_without_a_complaint_and_fits(
         assert all(found > (140 if is_small_multiple else 200) for is_small_multiple, found in widths)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light")])
 @pytest.mark.parametrize("study", ["sound", "troubled"])
 def test_axe_finds_nothing_serious(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
@@ -143,17 +142,23 @@ def test_a_candidate_is_lit_from_the_keyboard(browser: Any, page_of: dict[str, P
         assert button.get_attribute("aria-pressed") == "false"
 
 
+@pytest.fixture(scope="module")
+def comparisons(
+    sound: StudyFolder, troubled: StudyFolder, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """The pages that compare two candidates and two studies."""
+    folder = tmp_path_factory.mktemp("comparisons")
+    pair = bakeoff.compare(sound.path, "model4", "model1", task="5 classes")
+    studies = bakeoff.compare(sound.path, troubled.path)
+    return [pair.write(folder / "pair.html"), studies.write(folder / "studies.html")]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_the_pages_of_comparison_open_offline_without_a_complaint_and_fit(
-    browser: Any, sound: StudyFolder, troubled: StudyFolder, tmp_path: Path, width: int, scheme: str
+    browser: Any, comparisons: list[Path], width: int, scheme: str
 ) -> None:
-    pages = {
-        "pair": bakeoff.compare(sound.path, "model4", "model1", task="5 classes"),
-        "two": bakeoff.compare(sound.path, troubled.path),
-    }
-    for name, comparison in pages.items():
-        page = comparison.write(tmp_path / f"{name}.html")
+    for page in comparisons:
         with Visit(browser, page, width, scheme) as visit:
             assert visit.complaints == []
             assert visit.requests == [page.as_uri()]
