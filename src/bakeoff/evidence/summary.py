@@ -179,6 +179,31 @@ class StudySummary:
         return sum(task.ended for task in self.tasks)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A study's runs with what they say: page, tables, charts and terminal are all made of one of these."""
+
+    runs: tuple[Run, ...]
+    summary: StudySummary
+
+
+def gather(folder: StudyFolder) -> Evidence:
+    """Read the runs of a study, and summarise them; for many runs of many images nothing takes longer.
+
+    Args:
+        folder: The study, finished or not.
+
+    Returns:
+        Of all that the folder's lock asks for.
+
+    Raises:
+        StudyError: The folder holds no study, or a record contradicts its predictions.
+    """
+    spec = folder.spec()
+    runs = tuple(load_runs(folder, spec))
+    return Evidence(runs=runs, summary=summarise_study(folder, spec, runs))
+
+
 def summarise_study(
     folder: StudyFolder, spec: StudySpec | None = None, runs: Sequence[Run] | None = None
 ) -> StudySummary:
