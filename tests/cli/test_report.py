@@ -22,7 +22,8 @@ from itertools import groupby
 from pathlib import Path
 from bakeoff.cli.report import report
 report(Path(sys.argv[1]))
-print("IMPORTED", sorted({"torch", "torchvision", "timm", "altair", "sklearn"} & set(sys.modules)))
+HEAVY = {"torch", "torchvision", "timm", "altair", "sklearn", "scipy.optimize"}
+print("IMPORTED", sorted(HEAVY & set(sys.modules)))
 """
 
 
