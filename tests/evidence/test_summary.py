@@ -376,3 +376,19 @@ def test_winner_and_runner_up_are_compared_on_every_class(study: StudySummary) -
     assert sum(one.difference * one.images for one in task.by_class) / 320 == pytest.approx(
         task.comparisons[0].difference
     )
+
+
+def test_winner_and_runner_up_without_a_common_seed_are_compared_on_no_class(tmp_path: Path) -> None:
+    missing = {("5 classes", CANDIDATES[0].name, 1), ("5 classes", CANDIDATES[1].name, 0)}
+    folder = make_study(
+        tmp_path / "s",
+        tasks=TASKS[:1],
+        candidates=CANDIDATES[:2],
+        seeds=[0, 1],
+        missing=missing,
+        examples=False,
+    )
+    task = summarise_study(folder).tasks[0]
+    assert task.rivals is not None
+    assert task.by_class == ()
+    assert task.comparisons == ()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from bakeoff.evidence.agreement import paired
 from bakeoff.evidence.bounded import Bootstrapped, bootstrap_single_runs, metric_interval
 from bakeoff.evidence.comparison import (
     BySeed,
@@ -287,9 +288,10 @@ def _by_class(
     """Compare the winner and the runner-up on each class."""
     if rivals is None:
         return ()
-    first, second = rivals
-    class_names = None if record is None else record.class_names
-    return class_differences(first, second, tested[first], tested[second], class_names)
+    first, second = (tested[name] for name in rivals)
+    if not set(first) & set(second):
+        return ()
+    return class_differences(paired(first, second), None if record is None else record.class_names)
 
 
 def _tested(by_candidate: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, Any]]:
