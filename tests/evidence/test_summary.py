@@ -365,7 +365,7 @@ def test_a_difference_below_what_the_test_set_can_show_is_not_told_apart(tmp_pat
     assert abs(pair.difference) < pair.smallest
     assert task.groups[0].not_told_apart != ()
     assert "cannot be told apart" in task.verdict
-    assert f"{100 * pair.smallest:.1f} points could have been shown" in task.verdict
+    assert f"it takes about {100 * pair.smallest:.1f} points to be told apart here" in task.verdict
     assert "250 test images and 3 seeds" in task.sensitivity
 
 

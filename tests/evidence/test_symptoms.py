@@ -66,6 +66,8 @@ def test_candidates_without_runs_have_no_symptom() -> None:
         (0.0120, 200, 10_000, "hardly better than guessing (chance is 0.50 %)"),  # AlexNet of the original
         (0.0055, 200, 2_009, "no better than guessing (chance is 0.5"),  # AutoKeras's prediction, 11 of 2009
         (0.5, 2, 100, "no better than guessing (chance is 50.0 %)"),
+        # Six points above chance are better; Wilson's interval of 28 of 50 begins at 42.3 %.
+        (0.56, 2, 50, "of 56.0 % cannot be told from guessing on 50 images (chance is 50.0 %)"),
     ],
 )
 def test_an_accuracy_near_chance_is_named(accuracy: float, classes: int, images: int, word: str) -> None:

@@ -119,8 +119,10 @@ def _chance(tested: Sequence[Predictions]) -> Symptom | None:
     guess = int(np.bincount(tested[0].label_N).max()) / images
     accuracy = _mean_accuracy(tested)
     low = wilson(round(accuracy * images), images).low
-    if low is not None and low <= guess:
+    if accuracy <= guess:
         word = "is no better than guessing"
+    elif low is not None and low <= guess:
+        word = f"cannot be told from guessing on {images} images"
     elif accuracy - guess < NEAR_CHANCE * (1 - guess):
         word = "is hardly better than guessing"
     else:

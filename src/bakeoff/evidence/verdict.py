@@ -90,7 +90,7 @@ def _hidden(between: Comparison | None) -> str:
     """Say how far apart the two would have had to lie."""
     if between is None or between.smallest is None:
         return ""
-    return f"; {points(between.smallest).lstrip('+')} could have been shown"
+    return f"; it takes about {points(between.smallest).lstrip('+')} to be told apart here"
 
 
 def _few_seeds(between: Comparison | None) -> str:
@@ -118,9 +118,9 @@ def sensitivity_words(comparisons: Sequence[Comparison]) -> str:
     """
     if not comparisons:
         return ""
-    first = comparisons[0]
-    seeds = f"{len(first.seeds)} seed{'s' if len(first.seeds) > 1 else ''}"
-    given = f"With {first.images} test images and {seeds} two candidates"
+    fewest, most = (end(len(pair.seeds) for pair in comparisons) for end in (min, max))
+    seeds = f"{f'{fewest} to ' if fewest < most else ''}{most} seed{'s' if most > 1 else ''}"
+    given = f"With {comparisons[0].images} test images and {seeds} two candidates"
     known = sorted(pair.smallest for pair in comparisons if pair.smallest is not None)
     alone = sorted(pair.smallest_alone for pair in comparisons if pair.smallest_alone is not None)
     if 2 * len(known) < len(comparisons) or not known:
