@@ -57,6 +57,23 @@ def test_equal_accuracy_at_equal_cost_puts_both_on_the_front() -> None:
     assert [place.standing for place in front(rows, ["a", "b"], [pair("a", "b", 1.0, 0.0)])] == ["front"] * 2
 
 
+def test_of_equal_accuracies_the_dearer_is_only_perhaps_on_the_front() -> None:
+    rows = {"a": row("a", 0.8, 60), "b": row("b", 0.8, 20)}  # a is ranked first for its lower loss
+    found = front(rows, ["a", "b"], [pair("a", "b", 1.0, 0.0)])
+    assert [(place.standing, place.beaten_by) for place in found] == [("perhaps", ("b",)), ("front", ())]
+
+
+def test_a_budget_that_was_used_up_a_little_sooner_puts_nobody_on_the_front() -> None:
+    rows = {"a": row("a", 0.8, 60.4), "b": row("b", 0.5, 60.1), "c": row("c", 0.5, 55.0)}
+    found = front(rows, ["a", "b", "c"], [pair("a", "b", 0.001), pair("a", "c", 0.001)])
+    assert [place.standing for place in found] == ["front", "behind", "front"]
+    larger = {
+        name: replace(one, parameters=n) for (name, one), n in zip(rows.items(), (101, 100, 1), strict=True)
+    }
+    by_size = front(larger, ["a", "b", "c"], [pair("a", "b", 0.001)], "parameters")
+    assert [place.standing for place in by_size] == ["front", "perhaps", "front"]
+
+
 def test_cost_counts_what_a_candidate_stands_on() -> None:
     built = replace(row("f", 0.8, 5), source="a", source_seconds=100.0, inference={"latency_seconds": 0.02})
     assert cost_of(built) == 105

@@ -35,7 +35,7 @@ class Place:
 
     candidate: str
     standing: Standing
-    beaten_by: tuple[str, ...] = ()  # no dearer and more accurate by the mean, best first
+    beaten_by: tuple[str, ...] = ()  # as good in both by the mean, better in one; best first
 
 
 def cost_of(row: CandidateSummary, measure: Measure = "seconds") -> float | None:
@@ -61,9 +61,10 @@ def front(
 ) -> tuple[Place, ...]:
     """Tell who is on the front of accuracy and cost.
 
-    A candidate is on it when nobody who costs no more is more accurate, by the means. One who is
+    A candidate is on it when nobody is as good in both and better in one, by the means; times within 5 %
+    are equal, or chance in the time of a run would put all on the front who had the same budget. One who is
     beaten so stands behind it when at least one of those is told apart from it, and perhaps on it when
-    none is: its lead in cost may then be worth what it lacks.
+    none is.
 
     Args:
         rows: The group's candidates by name.
@@ -75,15 +76,17 @@ def front(
         A place for each, in the order of the ranking.
     """
     costs = {name: cost for name in ranking if (cost := cost_of(rows[name], measure)) is not None}
+    equal = 1.0 if measure == "parameters" else EQUAL_SECONDS
+
+    def beats(other: str, name: str) -> bool:
+        ahead = _accuracy(rows, other) - _accuracy(rows, name)
+        if ahead > 0:
+            return costs[other] <= equal * costs[name]
+        return ahead == 0 and equal * costs[other] < costs[name]
+
     found = []
-    for position, name in enumerate(ranking):
-        if name not in costs:
-            continue
-        better = [
-            other for other in ranking[:position]
-            if other in costs and costs[other] <= costs[name]
-            and _accuracy(rows, other) > _accuracy(rows, name)
-        ]  # fmt: skip
+    for name in costs:
+        better = [other for other in costs if beats(other, name)]
         apart = [
             other for other in better
             if (pair := find_comparison(comparisons, other, name)) is not None and pair.told_apart
