@@ -129,3 +129,16 @@ def test_without_times_the_best_is_recommended_without_a_word(seconds: float | N
     assert recommend(rows, ["a", "b"], []) == "a"
     assert recommendation(rows, ["a", "b"], []) == ""
     assert recommendation(rows, ["a"], []) == ""
+
+
+def test_a_cheaper_one_that_the_correction_alone_keeps_from_being_told_apart_is_accounted_for() -> None:
+    """Else the verdict names it among those not told apart, and a dearer one is called the cheapest."""
+    pairs = [
+        replace(one, p=0.02, p_holm=0.2) if one.second == "c" and one.first == "a" else one for one in PAIRS
+    ]
+    said = recommendation(ROWS, RANKING, pairs)
+    assert said.startswith("The recommendation is a, the cheapest that is not significantly worse")
+    assert said.endswith(
+        " Cheaper still is c (p = 0.020), but worse than the best when looked at as a single pair."
+    )
+    assert "Cheaper still" not in recommendation(ROWS, RANKING, PAIRS)

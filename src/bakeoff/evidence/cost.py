@@ -11,12 +11,13 @@ easier to claim the more candidates there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bakeoff.evidence.comparison import ALPHA, Comparison, find_comparison
-from bakeoff.evidence.words import count, points
+from bakeoff.evidence.words import count, listing, p_text, points
 from bakeoff.units import format_seconds
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def recommendation(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Com
     return (
         f"The recommendation is {name}, the cheapest that is not significantly worse than the best"
         f"{_below(find_comparison(comparisons, ranking[0], name))}: {cost_words(rows[name])}."
+        f"{_passed_over(rows, ranking, comparisons, name)}"
     )
 
 
@@ -154,6 +156,20 @@ def cost_words(row: CandidateSummary) -> str:
     if row.parameters:
         parts.append(f"{count(row.parameters)} parameters")
     return ", ".join(parts)
+
+
+def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison], chosen: str) -> str:
+    """Say why a cheaper one is not recommended, though the verdict does not tell it apart from the best."""
+    said = []
+    for name in ranking[1:]:
+        found = find_comparison(comparisons, ranking[0], name)
+        cheaper = (cost_of(rows[name]) or math.inf) < (cost_of(rows[chosen]) or math.inf)
+        if found is not None and cheaper and not found.told_apart and _worse(comparisons, ranking[0], name):
+            said.append(f"{name} ({p_text(found.p)})")
+    if not said:
+        return ""
+    verb = "is" if len(said) == 1 else "are"
+    return f" Cheaper still {verb} {listing(said)}, but worse than the best when looked at as a single pair."
 
 
 def _below(found: Comparison | None) -> str:
