@@ -139,6 +139,12 @@ def test_a_cheaper_one_that_the_correction_alone_keeps_from_being_told_apart_is_
     said = recommendation(ROWS, RANKING, pairs)
     assert said.startswith("The recommendation is a, the cheapest that is not significantly worse")
     assert said.endswith(
-        " Cheaper still is c (p = 0.020), but worse than the best when looked at as a single pair."
+        " Cheaper still is c (p = 0.020), but worse than the best when the two are compared alone."
     )
     assert "Cheaper still" not in recommendation(ROWS, RANKING, PAIRS)
+    both = [
+        replace(one, p=0.02, p_holm=0.2) if one.first == "a" and one.second in "cd" else one for one in PAIRS
+    ]
+    assert "Cheaper still are c (p = 0.020) and d (p = 0.020), but each worse" in recommendation(
+        ROWS, RANKING, both
+    )

@@ -168,8 +168,8 @@ def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Compa
             said.append(f"{name} ({p_text(found.p)})")
     if not said:
         return ""
-    verb = "is" if len(said) == 1 else "are"
-    return f" Cheaper still {verb} {listing(said)}, but worse than the best when looked at as a single pair."
+    verb, each = ("is", "") if len(said) == 1 else ("are", "each ")
+    return f" Cheaper still {verb} {listing(said)}, but {each}worse than the best when the two are compared alone."
 
 
 def _below(found: Comparison | None) -> str:
