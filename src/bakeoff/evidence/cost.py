@@ -169,7 +169,8 @@ def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Compa
     if not said:
         return ""
     verb, each = ("is", "") if len(said) == 1 else ("are", "each ")
-    return f" Cheaper still {verb} {listing(said)}, but {each}worse than the best when the two are compared alone."
+    names = listing(said)
+    return f" Cheaper still {verb} {names}, but {each}worse than the best when the two are compared alone."
 
 
 def _below(found: Comparison | None) -> str:

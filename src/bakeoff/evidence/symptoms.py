@@ -181,7 +181,7 @@ def _remedy(calibration: CandidateCalibration | None, of: Literal["loss", "error
     if of == "loss":
         helps, result = after.loss.mean < before.loss.mean, f"the loss to {number(after.loss.mean)}"
     else:
-        helps = after.error.mean < before.error.mean
+        helps = after.error.mean < calibration.error.mean  # the one that stands before it in the sentence
         result = f"that to {points(after.error.mean).lstrip('+')}"
     if not helps:
         return ""
