@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bakeoff.evidence.summary import CandidateSummary
 
 Rows = Mapping[str, "CandidateSummary"]
-Measure = Literal["seconds", "parameters", "latency"]
 Standing = Literal["front", "perhaps", "behind"]
 
 EQUAL_SECONDS = 1.05  # times of two runs of one thing differ by so much
@@ -39,27 +38,19 @@ class Place:
     beaten_by: tuple[str, ...] = ()  # as good in both by the mean, better in one; best first
 
 
-def cost_of(row: CandidateSummary, measure: Measure = "seconds") -> float | None:
-    """Return what a candidate costs; None where that was not measured.
+def cost_of(row: CandidateSummary) -> float | None:
+    """Return the seconds of training that a candidate costs, its source's and search's included.
 
     Args:
         row: The candidate.
-        measure: Seconds of training, its source's and search's included; parameters; or the seconds that
-            one image takes.
 
     Returns:
-        A number above 0.
+        A number above 0; None where that was not measured.
     """
-    if measure == "seconds":
-        return (row.train_seconds + (row.source_seconds or 0.0)) or None if row.train_seconds else None
-    if measure == "parameters":
-        return row.parameters or None
-    return row.inference.get("latency_seconds") or None
+    return row.train_seconds + (row.source_seconds or 0.0) if row.train_seconds else None
 
 
-def front(
-    rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison], measure: Measure = "seconds"
-) -> tuple[Place, ...]:
+def front(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> tuple[Place, ...]:
     """Tell who is on the front of accuracy and cost.
 
     A candidate is on it when nobody is as good in both and better in one, by the means; times within 5 %
@@ -71,19 +62,17 @@ def front(
         rows: The group's candidates by name.
         ranking: Those with a finished run, best first.
         comparisons: Of their pairs, corrected.
-        measure: Of cost; candidates without it have no place.
 
     Returns:
-        A place for each, in the order of the ranking.
+        A place for each whose cost was measured, in the order of the ranking.
     """
-    costs = {name: cost for name in ranking if (cost := cost_of(rows[name], measure)) is not None}
-    equal = 1.0 if measure == "parameters" else EQUAL_SECONDS
+    costs = {name: cost for name in ranking if (cost := cost_of(rows[name])) is not None}
 
     def beats(other: str, name: str) -> bool:
         ahead = _accuracy(rows, other) - _accuracy(rows, name)
         if ahead > 0:
-            return costs[other] <= equal * costs[name]
-        return ahead == 0 and equal * costs[other] < costs[name]
+            return costs[other] <= EQUAL_SECONDS * costs[name]
+        return ahead == 0 and EQUAL_SECONDS * costs[other] < costs[name]
 
     found = []
     for name in costs:
