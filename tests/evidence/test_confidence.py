@@ -11,7 +11,7 @@ import pytest
 from scipy import special, stats
 
 from bakeoff.evidence.bounded import metric_interval
-from bakeoff.evidence.calibration import calibrate, equal_width, reliability
+from bakeoff.evidence.calibration import NO_SIGNAL, calibrate, equal_width, reliability
 from bakeoff.evidence.confidence import calibrate_candidate, resampled_gaps, trust, trust_bins
 from bakeoff.evidence.intervals import mean_interval, seeds_and_images, shared_by_seeds
 from bakeoff.evidence.metrics import measure
@@ -95,6 +95,21 @@ def test_the_loss_as_it_is_has_the_interval_that_the_results_give_it() -> None:
     over_seeds = mean_interval(loss_SN.mean(axis=1).tolist())
     golden = seeds_and_images(over_seeds, shared_by_seeds(loss_SN), (0, math.inf))
     assert (found.before.loss.low, found.before.loss.high) == pytest.approx((golden.low, golden.high))
+
+
+def test_a_temperature_that_was_not_fitted_does_not_count_among_those_that_were() -> None:
+    runs = [make_run(seed) for seed in (0, 1, 2)]
+    fitted = [run.record.calibration["temperature"] for run in runs[:2]]
+    runs[2].record.calibration.update(temperature=100.0, unfitted=NO_SIGNAL)
+    found = calibrate_candidate(runs)
+    assert found is not None
+    assert found.temperature is not None
+    assert (found.temperature.mean, found.temperature.n) == (pytest.approx(np.mean(fitted)), 2)
+    assert (found.fitted, found.unfitted) == (2, NO_SIGNAL)
+    alone = calibrate_candidate(runs[2:])
+    assert alone is not None
+    assert alone.temperature is not None
+    assert alone.temperature.mean == 100
 
 
 def test_two_losses_that_are_far_apart_are_bounded_down_to_zero() -> None:

@@ -81,7 +81,7 @@ class CandidateCalibration:
     perfect: float  # what perfectly calibrated probabilities would show, at most, in 19 of 20 test sets
     bins: tuple[Bin, ...]  # of all seeds together
     # From all classes, of the runs that have recorded it; None where none has
-    temperature: Interval | None = None
+    temperature: Interval | None = None  # mean of the fitted ones
     fitted: int = 0  # seeds whose temperature was fitted
     unfitted: str = ""  # why that of another was not
     before: Scaled | None = None
@@ -125,13 +125,21 @@ def calibrate_candidate(runs: Iterable[Run]) -> CandidateCalibration | None:
         largest=_mean([largest_error(one.bins) for one in measured]),
         error=_with_seeds(found.error, errors), perfect=found.perfect,
         bins=_together([one.bins for one in measured]),
-        temperature=mean_interval([k.temperature for k in recorded], bounds=(0, math.inf))
-        if recorded else None,
+        temperature=_temperature(recorded),
         fitted=sum(not k.unfitted for k in recorded),
         unfitted=next((k.unfitted for k in recorded if k.unfitted), ""),
         before=before,
         after=_scaled([known.after for known in recorded]),
     )  # fmt: skip
+
+
+def _temperature(recorded: Sequence[RunCalibration]) -> Interval | None:
+    """Bound the mean of the temperatures that were fitted; where none was, of what stands in for them.
+
+    The 1 of a run with too few mistakes, or the 100 of one without a signal, says nothing of the others.
+    """
+    chosen = [known for known in recorded if not known.unfitted] or recorded
+    return mean_interval([known.temperature for known in chosen], bounds=(0, math.inf)) if chosen else None
 
 
 def run_calibration(run: Run) -> RunCalibration | None:
