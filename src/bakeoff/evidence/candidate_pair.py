@@ -71,10 +71,9 @@ def pair_candidates(folder: StudyFolder, first: str, second: str, task: str | No
     if first == second:
         raise ConfigError(f"compare: got '{first}' twice, expected two candidates")
     chosen = _task_of(spec, first, second, task)
-    summary = summarise_task(folder, spec, chosen)
-    runs = tuple(
-        run for run in load_runs(folder, spec, chosen.name) if run.record.candidate in (first, second)
-    )
+    all_runs = load_runs(folder, spec, chosen.name)
+    summary = summarise_task(folder, spec, chosen, all_runs)
+    runs = tuple(run for run in all_runs if run.record.candidate in (first, second))
     by_name = {name: tested(runs, name) for name in (first, second)}
     for name, found in by_name.items():
         if not found:
