@@ -260,7 +260,7 @@ def test_the_winner_is_told_apart_when_the_difference_is_more_than_chance(tmp_pa
     strong = CandidateSketch(name="strong", skill=4.5)
     task = summarise(tmp_path, CANDIDATES[0], strong)
     assert task.verdict.startswith("strong won with ")
-    assert "told apart from the runner-up model1 (53.6 %): +45.7 points, Holm p < 0.001." in task.verdict
+    assert "told apart from the runner-up model1 (53.6 %): +45.7 points, corrected p < 0.001." in task.verdict
     assert task.groups[0].not_told_apart == ()
 
 

@@ -79,7 +79,7 @@ def _difference(between: Comparison | None, rows: Rows) -> str:
     """Write the difference from the runner-up, and over which seeds when they have not finished the same."""
     if between is None:
         return "no seed in common"
-    text = f"{points(between.difference)}, Holm {p_text(between.p_holm)}"
+    text = f"{points(between.difference)}, corrected {p_text(between.p_holm)}"
     if any(rows[name].seeds != between.seeds for name in (between.first, between.second)):
         numbers = listing([str(seed) for seed in between.seeds])
         text += f", on seed{'s' if len(between.seeds) > 1 else ''} {numbers} that both finished"
