@@ -152,7 +152,7 @@ def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Compa
     said = []
     for name in ranking[1:]:
         found = find_comparison(comparisons, ranking[0], name)
-        cheaper = (cost_of(rows[name]) or math.inf) < (cost_of(rows[chosen]) or math.inf)
+        cheaper = EQUAL_SECONDS * (cost_of(rows[name]) or math.inf) < (cost_of(rows[chosen]) or math.inf)
         if found is not None and cheaper and not found.told_apart and _worse(comparisons, ranking[0], name):
             said.append(f"{name} ({p_text(found.p)})")
     if not said:
