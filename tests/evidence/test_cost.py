@@ -142,3 +142,13 @@ def test_a_cheaper_one_that_the_correction_alone_keeps_from_being_told_apart_is_
     assert "Cheaper still are c (p = 0.020) and d (p = 0.020), but each worse" in recommendation(
         ROWS, RANKING, both
     )
+
+
+def test_nobody_is_recommended_who_was_not_compared_with_the_best() -> None:
+    """Without a seed in common nothing was tested, so nothing says that it is not worse."""
+    rows = {"a": row("a", 0.9, 100), "b": row("b", 0.5, 1), "c": row("c", 0.4, 2)}
+    assert recommend(rows, ["a", "b", "c"], [pair("a", "c", 0.001)]) == "a"
+    assert recommendation(rows, ["a", "b", "c"], [pair("a", "c", 0.001)]).startswith(
+        "The recommendation is a: whatever is cheaper is significantly worse, or has finished no seed in "
+        "common with it (2 min of training"
+    )

@@ -87,7 +87,7 @@ def front(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison])
 
 
 def recommend(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> str:
-    """Name the cheapest candidate that is not significantly worse than the best.
+    """Name the cheapest candidate that was compared with the best and is not significantly worse.
 
     Args:
         rows: The group's candidates by name.
@@ -97,7 +97,7 @@ def recommend(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparis
     Returns:
         A name; the best itself when no time was measured.
     """
-    alike = [name for name in ranking if name == ranking[0] or not _worse(comparisons, ranking[0], name)]
+    alike = [ranking[0], *_as_good(ranking, comparisons)]
     timed = {name: cost for name in alike if (cost := cost_of(rows[name])) is not None}
     if not timed:
         return ranking[0]
@@ -120,13 +120,14 @@ def recommendation(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Com
     if len(ranking) < 2 or all(cost_of(rows[name]) is None for name in ranking):
         return ""
     name = recommend(rows, ranking, comparisons)
-    alike = [other for other in ranking[1:] if not _worse(comparisons, ranking[0], other)]
-    if not alike:
+    if not _as_good(ranking, comparisons):
         cheaper = [
             other for other in ranking[1:]
             if (cost_of(rows[other]) or 0) < (cost_of(rows[name]) or float("inf"))
         ]  # fmt: skip
         why = "whatever is cheaper is significantly worse" if cheaper else "nothing is cheaper"
+        if any(find_comparison(comparisons, name, other) is None for other in cheaper):
+            why += ", or has finished no seed in common with it"
         return f"The recommendation is {name}: {why} ({cost_words(rows[name])})."
     return (
         f"The recommendation is {name}, the cheapest that is not significantly worse than the best"
@@ -169,6 +170,15 @@ def _below(found: Comparison | None) -> str:
     lacks = points(found.difference).lstrip("+")
     low, high = (points(end).removesuffix(" points") for end in (found.low, found.high))
     return f" ({lacks} below it, 95 % interval {low} to {high})"
+
+
+def _as_good(ranking: Sequence[str], comparisons: Sequence[Comparison]) -> list[str]:
+    """Name those that were compared with the best, and are not significantly worse."""
+    best, *others = ranking
+    return [
+        name for name in others
+        if find_comparison(comparisons, best, name) is not None and not _worse(comparisons, best, name)
+    ]  # fmt: skip
 
 
 def _worse(comparisons: Sequence[Comparison], best: str, name: str) -> bool:
