@@ -152,3 +152,9 @@ def test_nobody_is_recommended_who_was_not_compared_with_the_best() -> None:
         "The recommendation is a: whatever is cheaper is significantly worse, or has finished no seed in "
         "common with it (2 min of training"
     )
+
+
+def test_who_is_behind_by_all_seeds_may_be_ahead_on_those_in_common() -> None:
+    rows = {"a": row("a", 0.9, 100), "b": row("b", 0.89, 10)}
+    said = recommendation(rows, ["a", "b"], [pair("a", "b", 0.6, -0.012)])
+    assert "the best (1.2 points above it on the seeds that both have finished): 10 s of training" in said

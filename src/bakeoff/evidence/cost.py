@@ -164,9 +164,14 @@ def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Compa
 
 
 def _below(found: Comparison | None) -> str:
-    """Say how far below the best the recommended one may be; nothing of the best itself."""
+    """Say how far below the best the recommended one may be; nothing of the best itself.
+
+    On the seeds that both have finished it may lie above: the ranking is by all that each has.
+    """
     if found is None:
         return ""
+    if found.difference < 0:
+        return f" ({points(-found.difference).lstrip('+')} above it on the seeds that both have finished)"
     lacks = points(found.difference).lstrip("+")
     low, high = (points(end).removesuffix(" points") for end in (found.low, found.high))
     return f" ({lacks} below it, 95 % interval {low} to {high})"
