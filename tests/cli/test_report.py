@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,18 @@ from typer.testing import CliRunner
 
 from bakeoff.cli.main import app
 from bakeoff.errors import StudyError
+from bakeoff.evidence import results, runs, summary
 from bakeoff.records import StudyFolder
 
 # Reports on the study that is its argument, then says which heavy libraries that imported.
 PROGRAM = """
 import sys
+from itertools import groupby
 from pathlib import Path
 from bakeoff.cli.report import report
 report(Path(sys.argv[1]))
-print("IMPORTED", sorted({"torch", "torchvision", "timm", "altair", "sklearn"} & set(sys.modules)))
+HEAVY = {"torch", "torchvision", "timm", "altair", "sklearn", "scipy.optimize"}
+print("IMPORTED", sorted(HEAVY & set(sys.modules)))
 """
 
 
@@ -66,3 +70,19 @@ def test_a_folder_without_a_study_is_refused_in_one_line(tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert isinstance(result.exception, StudyError)
     assert str(result.exception) == f"{tmp_path} holds no study: expected a file study.lock in it"
+
+
+def test_everything_that_is_written_is_made_of_one_summary(
+    study: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page, tables, charts and terminal share one, and those of a publication another."""
+    asked, read = [], []
+    summarise, load = summary.summarise_task, runs.load_runs
+    monkeypatch.setattr(summary, "summarise_task", lambda *a: asked.append(a[0].path) or summarise(*a))
+    for module in (summary, results):
+        monkeypatch.setattr(module, "load_runs", lambda *a: read.append(a[0].path) or load(*a))
+    flags = ["--charts", str(tmp_path / "charts"), "--publish", str(tmp_path / "public")]
+    assert CliRunner().invoke(app, ["report", str(study.path), *flags]).exit_code == 0
+    tasks = len(study.spec().tasks)
+    assert [len(list(same)) for _, same in groupby(asked)] == [tasks, tasks]
+    assert len(read) == 2

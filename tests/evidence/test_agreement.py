@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score, recall_score
+from sklearn.metrics import cohen_kappa_score
 
 from bakeoff.errors import StudyError
-from bakeoff.evidence.agreement import agreement, class_differences, paired, partings
-from bakeoff.evidence.comparison import compare, holm, mcnemar
+from bakeoff.evidence.agreement import agreement, paired, partings
 from bakeoff.records import Predictions
 
 
@@ -54,24 +53,6 @@ def test_images_are_matched_by_their_index_and_not_by_their_place() -> None:
     order = [5, 2, 7, 0, 1, 6, 4, 3]
     shuffled = {0: _predictions([OTHER[i] for i in order], [LABELS[i] for i in order], order)}
     assert agreement(paired({0: FIRST[0]}, shuffled)) == agreement(paired({0: FIRST[0]}, {0: SECOND[0]}))
-
-
-def test_classes_have_the_recall_of_scikit_learn_and_the_tests_of_all_images() -> None:
-    rows = class_differences(paired({0: FIRST[0]}, {0: SECOND[0]}))
-    for name, run in (("first", FIRST[0]), ("second", SECOND[0])):
-        expected = recall_score(LABELS, run.top_NT[:, 0], average=None)
-        assert [getattr(row, name) for row in rows] == pytest.approx(expected.tolist())
-    assert [row.images for row in rows] == [3, 3, 2]
-    assert [row.p for row in rows] == [mcnemar(1, 0), mcnemar(1, 1), mcnemar(0, 0)]
-    assert [row.p_holm for row in rows] == holm([row.p for row in rows])
-
-
-def test_with_one_class_alone_a_class_is_what_the_whole_is() -> None:
-    labels = [0] * 6
-    first = {k: _predictions([0, 0, 0, 0, 1, k], labels) for k in (0, 1)}
-    second = {k: _predictions([0, 1, 1, 0, 0, 1], labels) for k in (0, 1)}
-    row, whole = class_differences(paired(first, second))[0], compare("a", "b", first, second)
-    assert (row.difference, row.low, row.high, row.p) == (whole.difference, whole.low, whole.high, whole.p)
 
 
 def test_the_images_on_which_they_part_come_with_the_clearest_first() -> None:

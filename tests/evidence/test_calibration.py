@@ -174,6 +174,19 @@ def test_scaling_divides_logits() -> None:
     )
 
 
+def test_a_temperature_of_one_changes_no_bit() -> None:
+    probabilities_NK = drawn(300, 5, 2.0)[0].astype(np.float32)
+    probabilities_NK[0] = [1, 0, 0, 0, 0]
+    assert (
+        scale_probabilities(probabilities_NK, 1.0).astype(np.float32).tobytes() == probabilities_NK.tobytes()
+    )
+    validation, test = drawn(40, 6, 1.0), drawn(90, 6, 1.0, stream=1)
+    right = validation[0].argmax(axis=1)  # no mistake, so no temperature is fitted
+    found = calibrate(validation[0], right, *test)
+    assert found.unfitted
+    assert found.after == found.before
+
+
 @pytest.mark.parametrize("temperature", [0.02, 0.5, 1.0, 3.0, HOTTEST])
 def test_no_temperature_changes_an_answer_not_even_among_near_ties(temperature: float) -> None:
     probabilities_NK, _ = drawn(5000, 12, 6.0)

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from bakeoff.evidence.calibration import calibrate, equal_width, reliability
+from bakeoff.evidence.bounded import metric_interval
+from bakeoff.evidence.calibration import NO_SIGNAL, calibrate, equal_width, reliability
 from bakeoff.evidence.confidence import calibrate_candidate, resampled_gaps, trust, trust_bins
+from bakeoff.evidence.intervals import mean_interval, seeds_and_images, shared_by_seeds
+from bakeoff.evidence.metrics import measure
 from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.evidence.runs import Run
-from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records import Predictions, RunFolder, RunRecord
 from bakeoff.records.atomic import write_arrays
 from bakeoff.rng import generator
 
@@ -50,7 +53,10 @@ def make_run(
     if folder is not None:
         folder.write_predictions(kept)
         write_arrays(folder.probabilities_path, {split: found for split, (found, _) in by_split.items()})
-    return Run(record=record, test=kept["test"], validation=kept["validation"], metrics={}, folder=folder)
+    metrics = measure(kept["test"], "test")
+    return Run(
+        record=record, test=kept["test"], validation=kept["validation"], metrics=metrics, folder=folder
+    )
 
 
 def test_the_numbers_of_a_candidate_are_means_over_its_seeds() -> None:
@@ -76,6 +82,45 @@ def test_the_numbers_of_a_candidate_are_means_over_its_seeds() -> None:
     assert found.largest == pytest.approx(np.mean([values["before"]["mce"] for values in stored]))
     assert sum(one.images for one in found.bins) == 3 * 800
     assert (found.seeds, found.images) == (3, 800)
+
+
+def test_the_loss_as_it_is_has_the_interval_that_the_results_give_it() -> None:
+    """Both are of the same numbers on one page; the images count only as far as the seeds share them."""
+    runs = [make_run(seed) for seed in (0, 1, 2)]
+    found = calibrate_candidate(runs)
+    assert found is not None
+    assert found.before is not None
+    assert found.before.loss == metric_interval(runs, "test", "loss")
+    loss_SN = np.stack([run.test.loss_N for run in runs if run.test is not None]).astype(np.float64)
+    over_seeds = mean_interval(loss_SN.mean(axis=1).tolist())
+    golden = seeds_and_images(over_seeds, shared_by_seeds(loss_SN), (0, math.inf))
+    assert (found.before.loss.low, found.before.loss.high) == pytest.approx((golden.low, golden.high))
+
+
+def test_a_temperature_that_was_not_fitted_does_not_count_among_those_that_were() -> None:
+    runs = [make_run(seed) for seed in (0, 1, 2)]
+    fitted = [run.record.calibration["temperature"] for run in runs[:2]]
+    runs[2].record.calibration.update(temperature=100.0, unfitted=NO_SIGNAL)
+    found = calibrate_candidate(runs)
+    assert found is not None
+    assert found.temperature is not None
+    assert (found.temperature.mean, found.temperature.n) == (pytest.approx(np.mean(fitted)), 2)
+    assert (found.fitted, found.unfitted) == (2, NO_SIGNAL)
+    alone = calibrate_candidate(runs[2:])
+    assert alone is not None
+    assert alone.temperature is not None
+    assert alone.temperature.mean == 100
+
+
+def test_two_losses_that_are_far_apart_are_bounded_down_to_zero() -> None:
+    runs = [make_run(seed) for seed in (0, 1)]
+    for run, loss in zip(runs, (0.1, 0.9), strict=True):
+        run.record.calibration["after"]["loss"] = loss  # 12.7 standard errors of 0.4 are ten times the mean
+    found = calibrate_candidate(runs)
+    assert found is not None
+    assert found.after is not None
+    assert found.after.loss.low == 0
+    assert found.after.loss.high == pytest.approx(0.5 + 12.706 * 0.4, rel=0.01)
 
 
 def test_what_is_overconfident_promises_more_than_it_keeps_and_scaling_mends_it() -> None:
@@ -197,6 +242,42 @@ def test_bins_alone_give_nearly_the_same_as_their_images() -> None:
     assert by_bin.error.mean == pytest.approx(by_image.error.mean, abs=0.003)
     assert by_bin.error.half_width == pytest.approx(by_image.error.half_width, rel=0.2)
     assert by_bin.perfect == pytest.approx(by_image.perfect, rel=0.2)
+
+
+def over_seeds_of(seeds: int, images: int, overconfidence: float, random: np.random.Generator) -> list[Run]:
+    """Draw seeds that are about as sure and as right on the same images, by a Gaussian copula."""
+
+    def uniform_SN() -> np.ndarray:
+        together = random.normal(size=images) + random.normal(size=(seeds, images))
+        drawn_SN: np.ndarray = special.ndtr(together / math.sqrt(2))
+        return drawn_SN
+
+    confidence_SN, answer_N = 0.2 + 0.8 * np.sqrt(uniform_SN()), np.zeros((images, 1), np.int64)
+    right_SN = uniform_SN() < (1 - overconfidence) * confidence_SN
+    return [
+        Run(
+            record=RunRecord(
+                identity=str(seed), study="s", task="t", candidate="c", seed=seed, status="finished"
+            ),
+            test=Predictions(
+                index_N=np.arange(images), label_N=np.where(right_N, 0, 1), top_NT=answer_N,
+                probability_NT=confidence_N[:, None], loss_N=-np.log(confidence_N),
+            ),
+            validation=None, metrics={},
+        )
+        for seed, (confidence_N, right_N) in enumerate(zip(confidence_SN, right_SN, strict=True))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seeds", "overconfidence"), [(3, 0.0), (10, 0.0), (3, 0.1)])
+def test_several_seeds_hold_the_true_error_too(seeds: int, overconfidence: float) -> None:
+    """Also where it is 0: with what the seeds share of the images alone it would be 3 of 4, or less."""
+    random, held = generator(0, "seeds of calibration", seeds, round(100 * overconfidence)), 0
+    for _ in range(40):
+        found = calibrate_candidate(over_seeds_of(seeds, 250, overconfidence, random))
+        assert found is not None
+        held += found.error.holds(overconfidence * (0.2 + 0.8 * 2 / 3))
+    assert held >= 35
 
 
 @pytest.mark.slow

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
-from bakeoff.evidence.fidelity import agreement, calibrated
+from bakeoff.evidence.fidelity import agreement
 
 RECORDED_NK = np.float32([[0.7, 0.2, 0.1], [0.40004, 0.4, 0.19996], [0.1, 0.1, 0.8]])
 
@@ -46,17 +45,3 @@ def test_what_is_not_finite_never_agrees(value):
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match="expected equal ones"):
         agreement(RECORDED_NK, RECORDED_NK[:2], 1e-4)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.7])
-def test_calibration_of_probabilities_is_division_of_logits(temperature):
-    logits_NK = np.random.default_rng(0).normal(0, 3, (20, 4))
-    found_NK = calibrated(softmax(logits_NK, axis=1).astype(np.float32), temperature)
-    np.testing.assert_allclose(found_NK, softmax(logits_NK / temperature, axis=1), atol=1e-6)
-    assert found_NK.dtype == np.float32
-
-
-def test_a_probability_of_zero_stays_zero_and_a_temperature_of_one_changes_no_bit():
-    certain_NK = np.float32([[1.0, 0.0]])
-    assert calibrated(certain_NK, 2.0).tolist() == [[1.0, 0.0]]
-    assert calibrated(certain_NK, 1.0) is certain_NK

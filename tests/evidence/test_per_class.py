@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import recall_score
 
-from bakeoff.errors import StudyError
-from bakeoff.evidence.comparison import holm, seeds_and_images
+from bakeoff.evidence.agreement import paired
+from bakeoff.evidence.comparison import compare, holm, seeds_and_images
 from bakeoff.evidence.per_class import class_differences, differences_in_words
 from bakeoff.records import Predictions
 from bakeoff.rng import generator
@@ -31,7 +32,7 @@ SECOND = np.concatenate([np.arange(20) < 5, np.arange(12) < 7, np.arange(8) >= 4
 
 
 def test_each_class_is_tested_on_its_own_images_and_all_are_corrected() -> None:
-    found = class_differences("a", "b", {0: answered(LABELS, FIRST)}, {0: answered(LABELS, SECOND)}, NAMES)
+    found = class_differences(paired({0: answered(LABELS, FIRST)}, {0: answered(LABELS, SECOND)}), NAMES)
     assert [one.name for one in found] == ["boa", "goose", "snail"]
     assert [one.images for one in found] == [20, 12, 8]
     assert [one.difference for one in found] == pytest.approx([13 / 20, -1 / 12, 0])
@@ -46,7 +47,7 @@ def test_several_seeds_are_tested_over_seeds_and_images() -> None:
     random = generator(0, "classes")
     first, second = ({seed: answered(LABELS, random.random(40) < share) for seed in (0, 1, 4)}
                      for share in (0.9, 0.5))  # fmt: skip
-    found = {one.name: one for one in class_differences("a", "b", first, second, NAMES)}
+    found = {one.name: one for one in class_differences(paired(first, second), NAMES)}
     outcome_SN = np.stack(
         [first[s].correct_N[20:32].astype(np.int8) - second[s].correct_N[20:32] for s in (0, 1, 4)]
     )
@@ -56,20 +57,13 @@ def test_several_seeds_are_tested_over_seeds_and_images() -> None:
 def test_images_are_paired_by_their_index() -> None:
     order = generator(0, "order").permutation(40)
     turned = Predictions(**{k: v[order] for k, v in vars(answered(LABELS, SECOND)).items()})
-    straight = class_differences("a", "b", {0: answered(LABELS, FIRST)}, {0: answered(LABELS, SECOND)}, NAMES)
-    assert class_differences("a", "b", {0: answered(LABELS, FIRST)}, {0: turned}, NAMES) == straight
-
-
-def test_candidates_of_no_common_seed_or_of_other_images_are_not_compared() -> None:
-    one = answered(LABELS, FIRST)
-    assert class_differences("a", "b", {0: one}, {1: one}, NAMES) == ()
-    with pytest.raises(StudyError, match="different images"):
-        class_differences("a", "b", {0: one}, {0: answered(LABELS[:30], FIRST[:30])}, NAMES)
+    straight = class_differences(paired({0: answered(LABELS, FIRST)}, {0: answered(LABELS, SECOND)}), NAMES)
+    assert class_differences(paired({0: answered(LABELS, FIRST)}, {0: turned}), NAMES) == straight
 
 
 def test_words_name_the_classes_that_differ_or_the_one_that_comes_nearest() -> None:
     runs = {0: answered(LABELS, FIRST)}, {0: answered(LABELS, SECOND)}
-    found = class_differences("a", "b", *runs, NAMES)
+    found = class_differences(paired(*runs), NAMES)
     assert differences_in_words("a", "b", found) == (
         "a and b can be told apart on 1 of 3 classes: boa, where a is better (90.0 % against 25.0 %)."
     )
@@ -77,6 +71,21 @@ def test_words_name_the_classes_that_differ_or_the_one_that_comes_nearest() -> N
         "a and b can be told apart on none of 2 classes by its images alone. They are furthest apart on "
         "goose (-8.3 points for a, of 12 images)."
     )
-    same = class_differences("a", "b", runs[0], runs[0], None)
+    same = class_differences(paired(runs[0], runs[0]), None)
     assert differences_in_words("a", "b", same) == "a and b are equally often right on every class."
     assert same[0].name == "class 0"
+
+
+def test_classes_have_the_recall_of_scikit_learn() -> None:
+    runs = answered(LABELS, FIRST), answered(LABELS, SECOND)
+    rows = sorted(class_differences(paired({0: runs[0]}, {0: runs[1]}), NAMES), key=lambda row: row.label)
+    for name, run in zip(("first", "second"), runs, strict=True):
+        expected = recall_score(LABELS, run.top_NT[:, 0], average=None)
+        assert [getattr(row, name) for row in rows] == pytest.approx(expected.tolist())
+
+
+def test_with_one_class_alone_a_class_is_what_the_whole_is() -> None:
+    random, labels = generator(0, "one class"), np.zeros(30, np.int64)
+    first, second = ({seed: answered(labels, random.random(30) < 0.6) for seed in (0, 1)} for _ in range(2))
+    row, whole = class_differences(paired(first, second), None)[0], compare("a", "b", first, second)
+    assert (row.difference, row.low, row.high, row.p) == (whole.difference, whole.low, whole.high, whole.p)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 
 from bakeoff.errors import StudyError
+from bakeoff.evidence.candidate_pair import pair_candidates
 from bakeoff.evidence.comparison import holm
 from bakeoff.evidence.study_pair import StudyPair, pair_studies
-from bakeoff.records import StudyFolder
+from bakeoff.records import RunFolder, StudyFolder
 
 COLUMNS = ("file", "class", "part", "sha256")
 NEWER = [
@@ -115,3 +117,20 @@ def test_seeds_that_are_not_shared_are_not_paired(tmp_path: Path) -> None:
     row = pair_studies(first, second).tasks[0].candidates[0]
     assert row.unpaired is not None
     assert row.why_unpaired == "they share no seed"
+
+
+def test_predictions_are_read_once(
+    folders: tuple[StudyFolder, StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[Path, str]] = []
+    reading = RunFolder.read_predictions
+    monkeypatch.setattr(
+        RunFolder,
+        "read_predictions",
+        lambda run, split: read.append((run.path, split)) or reading(run, split),
+    )
+    pair_studies(*folders)
+    pair_candidates(folders[0], "model4", "model5", "5 classes")
+    of_pair = [at for at in read if at[0].parts[-3] == "5-classes" and folders[0].path in at[0].parents]
+    assert Counter(Counter(of_pair).values()) == {2: len(set(of_pair))}
+    assert max(Counter(at for at in read if at not in of_pair).values()) == 1

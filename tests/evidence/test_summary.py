@@ -260,7 +260,7 @@ def test_the_winner_is_told_apart_when_the_difference_is_more_than_chance(tmp_pa
     strong = CandidateSketch(name="strong", skill=4.5)
     task = summarise(tmp_path, CANDIDATES[0], strong)
     assert task.verdict.startswith("strong won with ")
-    assert "told apart from the runner-up model1 (53.6 %): +45.7 points, Holm p < 0.001." in task.verdict
+    assert "told apart from the runner-up model1 (53.6 %): +45.7 points, corrected p < 0.001." in task.verdict
     assert task.groups[0].not_told_apart == ()
 
 
@@ -365,7 +365,7 @@ def test_a_difference_below_what_the_test_set_can_show_is_not_told_apart(tmp_pat
     assert abs(pair.difference) < pair.smallest
     assert task.groups[0].not_told_apart != ()
     assert "cannot be told apart" in task.verdict
-    assert f"{100 * pair.smallest:.1f} points could have been shown" in task.verdict
+    assert f"it takes about {100 * pair.smallest:.1f} points to be told apart here" in task.verdict
     assert "250 test images and 3 seeds" in task.sensitivity
 
 
@@ -376,3 +376,19 @@ def test_winner_and_runner_up_are_compared_on_every_class(study: StudySummary) -
     assert sum(one.difference * one.images for one in task.by_class) / 320 == pytest.approx(
         task.comparisons[0].difference
     )
+
+
+def test_winner_and_runner_up_without_a_common_seed_are_compared_on_no_class(tmp_path: Path) -> None:
+    missing = {("5 classes", CANDIDATES[0].name, 1), ("5 classes", CANDIDATES[1].name, 0)}
+    folder = make_study(
+        tmp_path / "s",
+        tasks=TASKS[:1],
+        candidates=CANDIDATES[:2],
+        seeds=[0, 1],
+        missing=missing,
+        examples=False,
+    )
+    task = summarise_study(folder).tasks[0]
+    assert task.rivals is not None
+    assert task.by_class == ()
+    assert task.comparisons == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,8 @@ def test_candidates_without_runs_have_no_symptom() -> None:
         (0.0120, 200, 10_000, "hardly better than guessing (chance is 0.50 %)"),  # AlexNet of the original
         (0.0055, 200, 2_009, "no better than guessing (chance is 0.5"),  # AutoKeras's prediction, 11 of 2009
         (0.5, 2, 100, "no better than guessing (chance is 50.0 %)"),
+        # Six points above chance are better; Wilson's interval of 28 of 50 begins at 42.3 %.
+        (0.56, 2, 50, "of 56.0 % cannot be told from guessing on 50 images (chance is 50.0 %)"),
     ],
 )
 def test_an_accuracy_near_chance_is_named(accuracy: float, classes: int, images: int, word: str) -> None:
@@ -219,6 +223,14 @@ def test_a_calibration_error_that_could_be_small_is_no_symptom() -> None:
 
 def test_a_temperature_that_does_not_help_is_not_praised() -> None:
     found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.93, 0.8, after=0.2))
+    assert "temperature" not in found[0].text
+    told = calibration(
+        0.93, 0.8, after=0.14
+    )  # less than the bins alone gave before, yet not what is said here
+    assert told.before is not None
+    from_bins = replace(told, before=replace(told.before, error=Interval(mean=0.15, n=1)))
+    found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), from_bins)
+    assert "off by 13.0 points" in found[0].text
     assert "temperature" not in found[0].text
 
 

@@ -30,7 +30,7 @@ ROWS = {"a": row("a", 0.80, seconds=90), "b": row("b", 0.75), "c": row("c", 0.74
 def test_a_winner_that_is_told_apart_from_all_won() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("b", "a", 0.01, -0.05), pair("a", "c", 0.002)])
     assert found == (
-        "a won with 80.0 %, told apart from the runner-up b (75.0 %): +5.0 points, Holm p = 0.010. "
+        "a won with 80.0 %, told apart from the runner-up b (75.0 %): +5.0 points, corrected p = 0.010. "
         "The recommendation is a: whatever is cheaper is significantly worse (90 s of "
         "training, 1.0 M parameters)."
     )
@@ -39,7 +39,7 @@ def test_a_winner_that_is_told_apart_from_all_won() -> None:
 def test_a_winner_that_is_not_told_apart_came_first_and_the_cheapest_equal_is_named() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.2), pair("a", "c", 0.1)])
     assert found == (
-        "a came first with 80.0 %, but cannot be told apart from b and c (+5.0 points, Holm p = 0.200). "
+        "a came first with 80.0 %, but cannot be told apart from b and c (+5.0 points, corrected p = 0.200). "
         "The recommendation is c, the cheapest that is not significantly worse than the best (5.0 points "
         "below it, 95 % interval 0.0 to +10.0): 30 s of training, 1.0 M parameters."
     )
@@ -64,9 +64,8 @@ def test_a_cheap_winner_is_recommended_itself() -> None:
 
 def test_a_difference_that_is_not_shown_is_held_against_the_one_that_could_have_been() -> None:
     close = replace(pair("a", "b", 0.2, 0.004), smallest=0.0613)
-    assert "cannot be told apart from b (+0.4 points, Holm p = 0.200; 6.1 points could have been shown)" in (
-        group_verdict(ROWS, ["a", "b"], [close])
-    )
+    said = group_verdict(ROWS, ["a", "b"], [close])
+    assert "b (+0.4 points, corrected p = 0.200; it takes about 6.1 points to be told apart here)" in said
 
 
 def test_one_seed_tells_two_trainings_apart_and_no_more() -> None:
@@ -88,6 +87,8 @@ def test_a_task_says_how_far_apart_two_candidates_have_to_lie() -> None:
         "With 100 test images and 3 seeds two candidates have to lie 2.0 points apart or more to be told "
         "apart in four of five studies."
     )
+    unequal = [pairs[0], replace(pairs[0], seeds=(2,))]
+    assert sensitivity_words(unequal).startswith("With 100 test images and 1 to 3 seeds two candidates")
     hopeless = [replace(pairs[0], smallest=None)] * 2
     assert "can hardly be told apart, whatever their difference" in sensitivity_words(hopeless)
     assert sensitivity_words([]) == ""

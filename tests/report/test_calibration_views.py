@@ -8,7 +8,10 @@ import pytest
 from studies import CandidateSketch, TaskSketch, make_study
 
 from bakeoff.evidence.calibration import Bin, read_calibration
+from bakeoff.evidence.intervals import Interval
+from bakeoff.evidence.summary import summarise_study
 from bakeoff.records import StudyFolder
+from bakeoff.report.calibration_views import calibration_view
 from bakeoff.report.page import render_page
 from bakeoff.report.reliability import reliability_chart
 from bakeoff.report.view import CalibrationView, Cell
@@ -174,3 +177,24 @@ def test_the_diagram_is_sound_vega_lite_with_before_and_after() -> None:
     ]  # fmt: skip
     assert len(after["data"]["values"]) == 1
     assert len(reliability_chart("b", ["a", "b"], bins, [])["layer"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.0, 0.049), "its probabilities can be taken about as they are"),
+        ((0.03, 0.18), "whether its probabilities can be taken as they are, this many images cannot tell"),
+        ((0.051, 0.18), "it is too modest"),
+    ],
+)
+def test_an_error_that_may_be_large_is_not_called_small(
+    tmp_path: Path, ends: tuple[float, float], said: str
+) -> None:
+    task = summarise_study(make(tmp_path / "s", seeds=[0])).tasks[0]
+    best = max(task.candidates, key=lambda row: row.accuracy.mean if row.accuracy else 0.0)
+    assert best.calibration is not None
+    error = Interval(mean=sum(ends) / 2, low=ends[0], high=ends[1], n=250, over="images")
+    found = replace(best.calibration, confidence=0.6, accuracy=0.7, error=error)
+    view = calibration_view(replace(task, candidates=(replace(best, calibration=found),)), 0, 1, 1)
+    assert view is not None
+    assert said in view.words[1]

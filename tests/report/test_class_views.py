@@ -42,3 +42,10 @@ def test_a_single_candidate_has_measures_and_no_classes(tmp_path: Path) -> None:
     assert table.rows[0].cells[3].text == f"{row.macro_f1.mean:.3f}"
     assert all("\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}" in cell.sub for cell in table.rows[0].cells[1:4])
     assert study_view(folder).tasks[0].measures == table
+
+
+def test_top5_is_left_out_where_it_is_always_right(tmp_path: Path) -> None:
+    task = summarise_study(make_study(tmp_path, seeds=[0], examples=False)).tasks
+    labels = [[column.label for column in measures_table(one).columns] for one in task]  # type: ignore[union-attr]
+    assert [one.classes for one in task] == [5, 16]
+    assert ["Top-5 accuracy" in names for names in labels] == [False, True]

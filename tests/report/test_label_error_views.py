@@ -55,7 +55,7 @@ def test_a_label_is_shown_beside_what_the_networks_say(folder: StudyFolder) -> N
     (odd,) = view.outliers
     assert odd.title == "Labelled goldfish"
     assert odd.words.startswith("right in 1 of 6 runs; validation image y.png")
-    assert view.words.startswith("Worth a look, not wrong: ")
+    assert view.words.startswith("Worth a look, not proved wrong: ")
 
 
 @pytest.mark.parametrize(

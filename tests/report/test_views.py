@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import CandidateSketch, TaskSketch, make_study
+from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import result_rows
@@ -376,3 +376,15 @@ def test_settings_that_most_recipes_do_not_name_are_listed_where_one_does() -> N
     assert asked["sizes"] == "32 pixels for 70 %, then 64 pixels for 30 %"
     assert (asked["test views"], asked["optimizer: bias factor"]) == ("six", "64")
     assert set(asked) - set(usual) == {"sizes", "test views", "optimizer: bias factor"}
+
+
+@pytest.mark.parametrize(("seeds", "whom"), [([0], "trainings"), ([0, 1, 2], "candidates")])
+def test_how_rarely_equals_are_told_apart_is_claimed_of_what_was_compared(
+    tmp_path: Path, seeds: list[int], whom: str
+) -> None:
+    """One seed of each of five equal networks told some two apart in 30 % of studies (decision 0015)."""
+    folder = make_study(
+        tmp_path / "s", tasks=TASKS[:1], candidates=CANDIDATES[:2], seeds=seeds, examples=False
+    )
+    said = study_view(folder, images=False).tasks[0].pairs_words
+    assert f"If all {whom} were equally good, at most one study in twenty" in said

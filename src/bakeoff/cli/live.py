@@ -25,9 +25,11 @@ from rich.text import Text
 
 from bakeoff import api
 from bakeoff.data.prepare import TaskData
+from bakeoff.evidence.summary import gather
 from bakeoff.evidence.words import count
 from bakeoff.records import RunRecord
-from bakeoff.report.terminal import render_study
+from bakeoff.report.terminal import render_summary
+from bakeoff.report.write import write_report
 from bakeoff.spec import StudySpec
 from bakeoff.study import Estimate
 from bakeoff.study.estimate import Row
@@ -92,8 +94,9 @@ def _live(work: Callable[[Screen], api.StudyResult]) -> int:
     except (Stopped, KeyboardInterrupt):
         console.print("Stopped; everything so far is kept. The same command continues.")
         return 130
-    path = result.report()
-    console.print(render_study(result.folder))
+    evidence = gather(result.folder)
+    path = write_report(result.folder, evidence=evidence)
+    console.print(render_summary(evidence.summary))
     console.print(Text.assemble("Report: ", (str(path), "bold")), soft_wrap=True)
     for record in result.records if len(result.folder.spec().candidates) == 1 else ():
         weights = result.folder.run(record.task, record.candidate, record.seed).weights_path

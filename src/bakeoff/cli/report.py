@@ -35,8 +35,9 @@ def report(
     """Write a study's page and tables again, from its records alone."""
     from rich.console import Console
 
+    from bakeoff.evidence.summary import gather
     from bakeoff.records import StudyFolder
-    from bakeoff.report.terminal import render_study
+    from bakeoff.report.terminal import render_summary
     from bakeoff.report.write import write_charts, write_report
 
     if markdown:
@@ -45,12 +46,13 @@ def report(
     if file is not None:
         raise ConfigError(f"got '{file}' beside the study, expected it only with --markdown")
     console, folder = Console(), StudyFolder(study)
-    path = write_report(folder, images=not no_images)
-    for part in render_study(folder).renderables:
+    evidence = gather(folder)
+    path = write_report(folder, images=not no_images, evidence=evidence)
+    for part in render_summary(evidence.summary).renderables:
         console.print(part)
     _say(console, f"Report: {path}")
     if charts is not None:
-        written = write_charts(folder, charts)
+        written = write_charts(folder, charts, evidence)
         _say(console, f"Charts: {len(written)} files in {charts}")
     if publish is not None:
         _publish(console, folder, publish)

@@ -19,7 +19,7 @@ from PIL import Image
 from bakeoff.data.decode import Fit, load_image, square
 from bakeoff.data.stream import draw_stream
 from bakeoff.errors import ConfigError
-from bakeoff.evidence.fidelity import calibrated
+from bakeoff.evidence.calibration import scale_probabilities
 
 Picture = str | Path | NDArray[np.uint8] | Image.Image
 
@@ -193,8 +193,8 @@ class Uncalibrated(Predictor):
 
     def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute the probabilities that the network gives by itself."""
-        found_BK: NDArray[np.float32] = calibrated(self._calibrated.score(images_NHWC), 1 / self._temperature)
-        return found_BK
+        calibrated_BK = self._calibrated.score(images_NHWC)
+        return scale_probabilities(calibrated_BK, 1 / self._temperature).astype(np.float32)
 
 
 def several(images: Picture | Iterable[Picture]) -> Iterable[Picture]:

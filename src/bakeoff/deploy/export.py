@@ -37,7 +37,8 @@ from bakeoff.deploy.forms import (
 from bakeoff.deploy.network import trace_network
 from bakeoff.deploy.shipped import Shipped, computed
 from bakeoff.errors import ResourceError, StudyError
-from bakeoff.evidence.fidelity import Agreement, agreement, calibrated
+from bakeoff.evidence.calibration import scale_probabilities
+from bakeoff.evidence.fidelity import Agreement, agreement
 from bakeoff.evidence.intervals import wilson
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import read_arrays
@@ -185,7 +186,7 @@ def recorded_probabilities(shipment: Shipment, data: TaskData) -> NDArray[np.flo
             f"export: {folder.probabilities_path} does not hold the recorded predictions of the test images; "
             "export with --unchecked to do without"
         )
-    return calibrated(arrays["test"], shipment.temperature)
+    return scale_probabilities(arrays["test"], shipment.temperature).astype(np.float32)
 
 
 def accuracy_of(folder: RunFolder, record: RunRecord) -> dict[str, float]:

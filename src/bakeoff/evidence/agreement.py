@@ -1,4 +1,4 @@
-"""Two candidates on the same test images: where they agree, in which classes and on which images they part.
+"""Two candidates on the same test images: how often they agree, and on which images they part.
 
 Everything is a mean over the seeds that both have finished, paired by number.
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from bakeoff.errors import StudyError
-from bakeoff.evidence.comparison import BySeed, holm, mcnemar, paired_interval, seeds_and_images
+from bakeoff.evidence.comparison import BySeed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,26 +29,6 @@ class Agreement:
     neither: float
     same_answer: float  # share of images for which both name the same class
     kappa: float | None  # of the answers, beyond what their frequencies give by chance; 1 is full agreement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassDifference:
-    """One class: the share of its images that each recognises."""
-
-    label: int
-    images: int
-    first: float
-    second: float
-    difference: float  # first minus second
-    low: float  # 95 %, not corrected for the other classes
-    high: float
-    p: float
-    p_holm: float  # corrected for all classes
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the class's difference is more than chance explains, at 5 % over all classes."""
-        return self.p_holm < 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,37 +119,6 @@ def agreement(pair: Paired) -> Agreement:
         neither=mean(~first_SN & ~second_SN), same_answer=mean(pair.first_SN == pair.second_SN) / images,
         kappa=sum(known) / len(known) if known else None,
     )  # fmt: skip
-
-
-def class_differences(pair: Paired) -> tuple[ClassDifference, ...]:
-    """Compare two candidates class by class, as `comparison.compare` does over all images.
-
-    Args:
-        pair: The two on the same images.
-
-    Returns:
-        A row for each class that has images, in their order; p values corrected together by Holm's method.
-    """
-    outcome_SN = pair.outcome_SN
-    found = []
-    for label in np.unique(pair.label_N):
-        own_N = pair.label_N == label
-        outcome_SM = outcome_SN[:, own_N]
-        first, second = (
-            float((answer_SN[:, own_N] == label).mean()) for answer_SN in (pair.first_SN, pair.second_SN)
-        )
-        if len(pair.seeds) == 1:
-            only = int((outcome_SM > 0).sum()), int((outcome_SM < 0).sum())
-            p, (low, high) = mcnemar(*only), paired_interval(*only, outcome_SM.shape[1])
-        else:
-            p, low, high = seeds_and_images(outcome_SM)
-        found.append(ClassDifference(
-            label=int(label), images=outcome_SM.shape[1], first=first, second=second,
-            difference=int(outcome_SM.sum(dtype=np.int64)) / outcome_SM.size, low=low, high=high, p=p,
-            p_holm=p,
-        ))  # fmt: skip
-    corrected = holm([row.p for row in found])
-    return tuple(replace(row, p_holm=p) for row, p in zip(found, corrected, strict=True))
 
 
 def partings(pair: Paired) -> tuple[Parting, ...]:

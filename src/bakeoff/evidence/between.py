@@ -7,12 +7,11 @@ luck of each test set counts in full.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bakeoff.evidence.comparison import ALPHA, BySeed
+from bakeoff.evidence.comparison import ALPHA, BySeed, level_at
 from bakeoff.evidence.intervals import (
     Interval,
     mean_interval,
@@ -20,8 +19,6 @@ from bakeoff.evidence.intervals import (
     shared_by_seeds,
     wilson,
 )
-
-_SMALLEST = 1e-12  # p values below are returned as this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +113,11 @@ def compare_unpaired(first: str, second: str, runs_first: BySeed, runs_second: B
     low, high = ends(0.95)
     ours, theirs = accuracy_interval(runs_first), accuracy_interval(runs_second)
     difference = ours.mean - theirs.mean
-    p = _level_at_zero(difference, ends)
+    side = 0 if difference > 0 else 1
+    p = level_at(abs(difference), lambda tail: abs(difference - ends(1 - tail)[side]))
     images = tuple(len(next(iter(runs.values())).label_N) for runs in (runs_first, runs_second))
     return Unpaired(
         first=first, second=second, difference=difference, low=low, high=high,
         images=(images[0], images[1]), seeds=(tuple(sorted(runs_first)), tuple(sorted(runs_second))),
         p=p, p_holm=p,
     )  # fmt: skip
-
-
-def _level_at_zero(difference: float, ends: Callable[[float], tuple[float, float]]) -> float:
-    """Find the p at whose level the interval's nearer end is 0, by halving."""
-    if difference == 0:
-        return 1.0
-    side = 0 if difference > 0 else 1
-    low, high = math.log(_SMALLEST), 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        holds_zero = ends(1 - math.exp(middle))[side] * difference <= 0
-        low, high = (middle, high) if holds_zero else (low, middle)
-    return math.exp(high)

@@ -95,8 +95,8 @@ def _of_one_run(
 def _by_image(by_seed: Sequence[Predictions | None], name: str) -> np.ndarray | None:
     """Return each image's part in a metric (S, N), in the order of the images; None where there is none."""
     known = [predictions for predictions in by_seed if predictions is not None]
-    images = {len(predictions.label_N) for predictions in known}
-    if len(known) < len(by_seed) or len(images) != 1 or images == {0}:
+    images = {np.sort(predictions.index_N).astype(np.int64).tobytes() for predictions in known}
+    if len(known) < len(by_seed) or len(images) != 1 or images == {b""}:
         return None
     value_SN = np.stack([_values(predictions, name) for predictions in known])
     return value_SN if np.isfinite(value_SN).all() else None

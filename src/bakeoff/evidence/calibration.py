@@ -278,7 +278,7 @@ def scale_probabilities(probabilities_NK: np.ndarray, temperature: float) -> np.
 
     Args:
         probabilities_NK: Class probabilities; those that underflowed count as 1.2e-38.
-        temperature: Above 0; above 1 makes them less sure.
+        temperature: Above 0; above 1 makes them less sure, and 1 changes no bit.
 
     Returns:
         Probabilities (float64, N x K). The order of the classes of an image stays, so accuracy does.
@@ -289,6 +289,8 @@ def scale_probabilities(probabilities_NK: np.ndarray, temperature: float) -> np.
     >>> scale_probabilities(np.array([[0.8, 0.2]]), 2.0).round(3).tolist()
     [[0.667, 0.333]]
     """
+    if temperature == 1.0:
+        return probabilities_NK.astype(np.float64)
     scaled_NK = np.empty(probabilities_NK.shape)
     for rows in _slices(len(probabilities_NK)):
         logits_NK = _logits(probabilities_NK[rows]) / temperature

@@ -7,17 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bakeoff.errors import ConfigError, StudyError, UnknownNameError, nearest
-from bakeoff.evidence.agreement import (
-    Agreement,
-    ClassDifference,
-    Parting,
-    agreement,
-    class_differences,
-    paired,
-    partings,
-)
+from bakeoff.evidence.agreement import Agreement, Parting, agreement, paired, partings
 from bakeoff.evidence.between import Unpaired, compare_unpaired
 from bakeoff.evidence.comparison import BySeed, Comparison, compare, find_comparison
+from bakeoff.evidence.per_class import ClassDifference, class_differences
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.summary import CandidateSummary, TaskSummary, summarise_task
 from bakeoff.records import StudyFolder
@@ -38,7 +31,7 @@ class CandidatePair:
     unpaired: Unpaired | None  # instead, where they share no seed
     among_all: Comparison | None  # the same corrected for all pairs of the task; None under two controls
     agreement: Agreement | None
-    classes: tuple[ClassDifference, ...]
+    classes: tuple[ClassDifference, ...]  # the largest difference first
     partings: tuple[Parting, ...]  # images that one recognises in more seeds
 
     @property
@@ -78,16 +71,16 @@ def pair_candidates(folder: StudyFolder, first: str, second: str, task: str | No
     if first == second:
         raise ConfigError(f"compare: got '{first}' twice, expected two candidates")
     chosen = _task_of(spec, first, second, task)
-    summary = summarise_task(folder, spec, chosen)
-    runs = tuple(
-        run for run in load_runs(folder, spec, chosen.name) if run.record.candidate in (first, second)
-    )
+    all_runs = load_runs(folder, spec, chosen.name)
+    summary = summarise_task(folder, spec, chosen, all_runs)
+    runs = tuple(run for run in all_runs if run.record.candidate in (first, second))
     by_name = {name: tested(runs, name) for name in (first, second)}
     for name, found in by_name.items():
         if not found:
             raise StudyError(f"compare: no run of '{name}' in task '{chosen.name}' has finished")
     shared = set(by_name[first]) & set(by_name[second])
     pair = paired(by_name[first], by_name[second]) if shared else None
+    names = summary.record.class_names if summary.record is not None else None
     return CandidatePair(
         study=spec.title or spec.name, task=summary, first=summary.candidate(first),
         second=summary.candidate(second), runs=runs,
@@ -95,7 +88,7 @@ def pair_candidates(folder: StudyFolder, first: str, second: str, task: str | No
         unpaired=None if shared else compare_unpaired(first, second, by_name[first], by_name[second]),
         among_all=find_comparison(summary.comparisons, first, second),
         agreement=agreement(pair) if pair else None,
-        classes=class_differences(pair) if pair else (),
+        classes=class_differences(pair, names) if pair else (),
         partings=partings(pair) if pair else (),
     )  # fmt: skip
 

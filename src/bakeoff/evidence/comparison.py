@@ -160,7 +160,26 @@ def seeds_and_images(outcome_SN: np.ndarray, level: float = 0.95) -> tuple[float
     found = spreads(outcome_SN, width=2.0)
     mean = int(outcome_SN.sum(dtype=np.int64)) / outcome_SN.size
     half = found.reach(1 - level)
-    return _level_at(abs(mean), found.reach), max(-1.0, mean - half), min(1.0, mean + half)
+    return level_at(abs(mean), found.reach), max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def level_at(distance: float, reach: Callable[[float], float]) -> float:
+    """Find the p whose interval reaches just so far, by halving.
+
+    Args:
+        distance: From the middle of the interval to what is tested; at least 0.
+        reach: How far the interval of coverage 1 - p reaches to that side; falls with p.
+
+    Returns:
+        In [1e-12, 1]; smaller ones are returned as 1e-12.
+    """
+    if distance == 0:
+        return 1.0
+    low, high = math.log(1e-12), 0.0
+    for _ in range(60):  # leaves an interval of 2e-17 on the logarithm
+        middle = (low + high) / 2
+        low, high = (low, middle) if reach(math.exp(middle)) < distance else (middle, high)
+    return math.exp(high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -292,14 +311,3 @@ def outcomes(first: str, second: str, a: Predictions, b: Predictions) -> np.ndar
         )
     outcome_N: np.ndarray = a.correct_N[order_a].astype(np.int8) - b.correct_N[order_b].astype(np.int8)
     return outcome_N
-
-
-def _level_at(distance: float, reach: Callable[[float], float]) -> float:
-    """Find the p whose half width is `distance`, by halving; smaller ones than 1e-12 are returned as that."""
-    if distance == 0:
-        return 1.0
-    low, high = math.log(1e-12), 0.0
-    for _ in range(60):  # leaves an interval of 2e-17 on the logarithm
-        middle = (low + high) / 2
-        low, high = (low, middle) if reach(math.exp(middle)) < distance else (middle, high)
-    return math.exp(high)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bakeoff.evidence.disagreement import shown_images
+from bakeoff.evidence.disagreement import one_a_class, shown_images
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import Predictions, StudyFolder
 
@@ -153,10 +153,10 @@ class _Tally:
         self._row_of = {int(index): row for row, index in enumerate(self.index_N)}
 
     def easiest(self, k: int) -> tuple[Example, ...]:
-        return self._one_a_class(np.lexsort((self.index_N, self.loss_N, -self.right_N)), k)
+        return self._first(np.lexsort((self.index_N, self.loss_N, -self.right_N)), k)
 
     def hardest(self, k: int) -> tuple[Example, ...]:
-        return self._one_a_class(np.lexsort((self.index_N, -self.loss_N, self.right_N)), k)
+        return self._first(np.lexsort((self.index_N, -self.loss_N, self.right_N)), k)
 
     def confused(self, pair: ConfusedPair, runs: Sequence[Predictions]) -> tuple[Example, ...]:
         """Return the images with which most seeds made this mistake, the surest mistakes first."""
@@ -173,16 +173,8 @@ class _Tally:
         examples = [self._example(row) for row in rows[:IMAGES_A_PAIR]]
         return tuple(replace(example, surest=surest[example.index]) for example in examples)
 
-    def _one_a_class(self, order_N: np.ndarray, k: int) -> tuple[Example, ...]:
-        """Take images in order, one of each class first, so that a row shows more than one easy class."""
-        seen: set[int] = set()
-        first: list[int] = []
-        later: list[int] = []
-        for row in order_N.tolist():
-            label = int(self.label_N[row])
-            (later if label in seen else first).append(row)
-            seen.add(label)
-        return tuple(self._example(row) for row in (first + later)[:k])
+    def _first(self, order_N: np.ndarray, k: int) -> tuple[Example, ...]:
+        return tuple(self._example(row) for row in one_a_class(order_N, self.label_N, k))
 
     def _example(self, row: int) -> Example:
         label = int(self.label_N[row])

@@ -11,19 +11,19 @@ easier to claim the more candidates there are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bakeoff.evidence.comparison import ALPHA, Comparison, find_comparison
-from bakeoff.evidence.words import count, points
+from bakeoff.evidence.words import count, listing, p_text, points
 from bakeoff.units import format_seconds
 
 if TYPE_CHECKING:
     from bakeoff.evidence.summary import CandidateSummary
 
 Rows = Mapping[str, "CandidateSummary"]
-Measure = Literal["seconds", "parameters", "latency"]
 Standing = Literal["front", "perhaps", "behind"]
 
 EQUAL_SECONDS = 1.05  # times of two runs of one thing differ by so much
@@ -35,55 +35,48 @@ class Place:
 
     candidate: str
     standing: Standing
-    beaten_by: tuple[str, ...] = ()  # no dearer and more accurate by the mean, best first
+    beaten_by: tuple[str, ...] = ()  # as good in both by the mean, better in one; best first
 
 
-def cost_of(row: CandidateSummary, measure: Measure = "seconds") -> float | None:
-    """Return what a candidate costs; None where that was not measured.
+def cost_of(row: CandidateSummary) -> float | None:
+    """Return the seconds of training that a candidate costs, its source's and search's included.
 
     Args:
         row: The candidate.
-        measure: Seconds of training, its source's and search's included; parameters; or the seconds that
-            one image takes.
 
     Returns:
-        A number above 0.
+        A number above 0; None where that was not measured.
     """
-    if measure == "seconds":
-        return (row.train_seconds + (row.source_seconds or 0.0)) or None if row.train_seconds else None
-    if measure == "parameters":
-        return row.parameters or None
-    return row.inference.get("latency_seconds") or None
+    return row.train_seconds + (row.source_seconds or 0.0) if row.train_seconds else None
 
 
-def front(
-    rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison], measure: Measure = "seconds"
-) -> tuple[Place, ...]:
+def front(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> tuple[Place, ...]:
     """Tell who is on the front of accuracy and cost.
 
-    A candidate is on it when nobody who costs no more is more accurate, by the means. One who is
+    A candidate is on it when nobody is as good in both and better in one, by the means; times within 5 %
+    are equal, or chance in the time of a run would put all on the front who had the same budget. One who is
     beaten so stands behind it when at least one of those is told apart from it, and perhaps on it when
-    none is: its lead in cost may then be worth what it lacks.
+    none is.
 
     Args:
         rows: The group's candidates by name.
         ranking: Those with a finished run, best first.
         comparisons: Of their pairs, corrected.
-        measure: Of cost; candidates without it have no place.
 
     Returns:
-        A place for each, in the order of the ranking.
+        A place for each whose cost was measured, in the order of the ranking.
     """
-    costs = {name: cost for name in ranking if (cost := cost_of(rows[name], measure)) is not None}
+    costs = {name: cost for name in ranking if (cost := cost_of(rows[name])) is not None}
+
+    def beats(other: str, name: str) -> bool:
+        ahead = _accuracy(rows, other) - _accuracy(rows, name)
+        if ahead > 0:
+            return costs[other] <= EQUAL_SECONDS * costs[name]
+        return ahead == 0 and EQUAL_SECONDS * costs[other] < costs[name]
+
     found = []
-    for position, name in enumerate(ranking):
-        if name not in costs:
-            continue
-        better = [
-            other for other in ranking[:position]
-            if other in costs and costs[other] <= costs[name]
-            and _accuracy(rows, other) > _accuracy(rows, name)
-        ]  # fmt: skip
+    for name in costs:
+        better = [other for other in costs if beats(other, name)]
         apart = [
             other for other in better
             if (pair := find_comparison(comparisons, other, name)) is not None and pair.told_apart
@@ -94,7 +87,7 @@ def front(
 
 
 def recommend(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> str:
-    """Name the cheapest candidate that is not significantly worse than the best.
+    """Name the cheapest candidate that was compared with the best and is not significantly worse.
 
     Args:
         rows: The group's candidates by name.
@@ -104,7 +97,7 @@ def recommend(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparis
     Returns:
         A name; the best itself when no time was measured.
     """
-    alike = [name for name in ranking if name == ranking[0] or not _worse(comparisons, ranking[0], name)]
+    alike = [ranking[0], *_as_good(ranking, comparisons)]
     timed = {name: cost for name in alike if (cost := cost_of(rows[name])) is not None}
     if not timed:
         return ranking[0]
@@ -127,17 +120,19 @@ def recommendation(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Com
     if len(ranking) < 2 or all(cost_of(rows[name]) is None for name in ranking):
         return ""
     name = recommend(rows, ranking, comparisons)
-    alike = [other for other in ranking[1:] if not _worse(comparisons, ranking[0], other)]
-    if not alike:
+    if not _as_good(ranking, comparisons):
         cheaper = [
             other for other in ranking[1:]
             if (cost_of(rows[other]) or 0) < (cost_of(rows[name]) or float("inf"))
         ]  # fmt: skip
         why = "whatever is cheaper is significantly worse" if cheaper else "nothing is cheaper"
+        if any(find_comparison(comparisons, name, other) is None for other in cheaper):
+            why += ", or has finished no seed in common with it"
         return f"The recommendation is {name}: {why} ({cost_words(rows[name])})."
     return (
         f"The recommendation is {name}, the cheapest that is not significantly worse than the best"
         f"{_below(find_comparison(comparisons, ranking[0], name))}: {cost_words(rows[name])}."
+        f"{_passed_over(rows, ranking, comparisons, name)}"
     )
 
 
@@ -153,13 +148,42 @@ def cost_words(row: CandidateSummary) -> str:
     return ", ".join(parts)
 
 
+def _passed_over(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison], chosen: str) -> str:
+    """Say why a cheaper one is not recommended, though the verdict does not tell it apart from the best."""
+    said = []
+    for name in ranking[1:]:
+        found = find_comparison(comparisons, ranking[0], name)
+        cheaper = EQUAL_SECONDS * (cost_of(rows[name]) or math.inf) < (cost_of(rows[chosen]) or math.inf)
+        if found is not None and cheaper and not found.told_apart and _worse(comparisons, ranking[0], name):
+            said.append(f"{name} ({p_text(found.p)})")
+    if not said:
+        return ""
+    verb, each = ("is", "") if len(said) == 1 else ("are", "each ")
+    names = listing(said)
+    return f" Cheaper still {verb} {names}, but {each}worse than the best when the two are compared alone."
+
+
 def _below(found: Comparison | None) -> str:
-    """Say how far below the best the recommended one may be; nothing of the best itself."""
+    """Say how far below the best the recommended one may be; nothing of the best itself.
+
+    On the seeds that both have finished it may lie above: the ranking is by all that each has.
+    """
     if found is None:
         return ""
+    if found.difference < 0:
+        return f" ({points(-found.difference).lstrip('+')} above it on the seeds that both have finished)"
     lacks = points(found.difference).lstrip("+")
     low, high = (points(end).removesuffix(" points") for end in (found.low, found.high))
     return f" ({lacks} below it, 95 % interval {low} to {high})"
+
+
+def _as_good(ranking: Sequence[str], comparisons: Sequence[Comparison]) -> list[str]:
+    """Name those that were compared with the best, and are not significantly worse."""
+    best, *others = ranking
+    return [
+        name for name in others
+        if find_comparison(comparisons, best, name) is not None and not _worse(comparisons, best, name)
+    ]  # fmt: skip
 
 
 def _worse(comparisons: Sequence[Comparison], best: str, name: str) -> bool:

@@ -6,7 +6,7 @@ the accuracy says more about images that are new. Only accuracies are computed s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from bakeoff.evidence.findings import checks_of
 from bakeoff.evidence.metrics import METRICS
-from bakeoff.evidence.runs import Run, load_runs
+from bakeoff.evidence.runs import Run
 from bakeoff.records import Predictions, StudyFolder
 from bakeoff.spec import StudySpec
 
@@ -50,27 +50,28 @@ def without_twins(run: Run, twins: Collection[int]) -> Run:
     return replace(run, test=test, metrics={**metrics, "test_accuracy": METRICS["accuracy"].fn(test)})
 
 
-def deduplicated_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
+def deduplicated_results(folder: StudyFolder, spec: StudySpec, runs: Sequence[Run]) -> dict[str, Any]:
     """Say for `results.json` what every run's test accuracy is without the twins.
 
     Args:
         folder: The study.
-        spec: Which runs.
+        spec: Its tasks.
+        runs: Theirs.
 
     Returns:
         ``{"deduplicated": {task: {"left_out": n, "runs": [{"candidate", "seed", "test_images",
         "test_accuracy"}]}}}`` of the tasks whose images were checked; nothing when none were.
 
     Raises:
-        StudyError: A record contradicts its predictions, or a file cannot be read.
+        StudyError: The checks of a task cannot be read.
     """
     found: dict[str, Any] = {}
     for task in spec.tasks:
         checks = checks_of(folder, task.name, folder.read_task(task.name))
         if checks is not None:
             twins = checks.test_twins
-            runs = load_runs(folder, spec, task.name) if twins else []
-            rows = [_row(run, without_twins(run, twins)) for run in runs if run.test is not None]
+            own = [run for run in runs if twins and run.record.task == task.name]
+            rows = [_row(run, without_twins(run, twins)) for run in own if run.test is not None]
             found[task.name] = {"left_out": len(twins), "runs": rows}
     return {"deduplicated": found} if found else {}
 

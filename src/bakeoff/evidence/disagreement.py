@@ -101,11 +101,11 @@ class _Chooser:
 
     def right(self, k: int) -> list[int]:
         order_N = np.lexsort((self.index_N, self.loss_MN.mean(axis=0), -self.count_N))
-        return self._one_a_class(order_N[2 * self.count_N[order_N] > self.runs], k)
+        return one_a_class(order_N[2 * self.count_N[order_N] > self.runs], self.label_N, k)
 
     def wrong(self, k: int) -> list[int]:
         order_N = np.lexsort((self.index_N, -self.loss_MN.mean(axis=0), self.count_N))
-        return self._one_a_class(order_N[2 * self.count_N[order_N] < self.runs], k)
+        return one_a_class(order_N[2 * self.count_N[order_N] < self.runs], self.label_N, k)
 
     def disputed(self, k: int, taken: set[int]) -> list[int]:
         if self.runs < 2:
@@ -117,10 +117,10 @@ class _Chooser:
         ahead = [row for row in free if self.right_MN[0, row] and not self.right_MN[1, row]]
         behind = [row for row in free if self.right_MN[1, row] and not self.right_MN[0, row]]
         share = k // 2
-        chosen = self._one_a_class(np.array(ahead, dtype=np.int64), max(share, k - len(behind)))
-        chosen += self._one_a_class(np.array(behind, dtype=np.int64), k - len(chosen), chosen)
+        chosen = one_a_class(np.array(ahead, dtype=np.int64), self.label_N, max(share, k - len(behind)))
+        chosen += one_a_class(np.array(behind, dtype=np.int64), self.label_N, k - len(chosen), chosen)
         rest = np.array([row for row in free if row not in chosen], dtype=np.int64)
-        return chosen + self._one_a_class(rest, k - len(chosen), chosen)
+        return chosen + one_a_class(rest, self.label_N, k - len(chosen), chosen)
 
     def image(self, row: int, kind: Kind) -> ShownImage:
         return ShownImage(
@@ -128,13 +128,27 @@ class _Chooser:
             right=int(self.count_N[row]), candidates=self.runs,
         )  # fmt: skip
 
-    def _one_a_class(self, order: np.ndarray, k: int, taken: Sequence[int] = ()) -> list[int]:
-        """Take rows in order, one of each class first, the classes of those already taken last."""
-        seen = {int(self.label_N[row]) for row in taken}
-        first: list[int] = []
-        later: list[int] = []
-        for row in order.tolist():
-            label = int(self.label_N[row])
-            (later if label in seen else first).append(row)
-            seen.add(label)
-        return (first + later)[: max(0, k)]
+
+def one_a_class(order_N: np.ndarray, label_N: np.ndarray, k: int, taken: Sequence[int] = ()) -> list[int]:
+    """Take rows in order, the first of each class before any second, so that one class does not fill a row.
+
+    Args:
+        order_N: Rows, the best first.
+        label_N: The class of each row.
+        k: How many; none when it is below 1.
+        taken: Rows taken already; their classes come last.
+
+    Returns:
+        Up to k rows.
+
+    >>> one_a_class(np.array([3, 1, 0, 2]), np.array([7, 7, 8, 7]), 3)
+    [3, 2, 1]
+    """
+    seen = {int(label_N[row]) for row in taken}
+    first: list[int] = []
+    later: list[int] = []
+    for row in order_N.tolist():
+        label = int(label_N[row])
+        (later if label in seen else first).append(row)
+        seen.add(label)
+    return (first + later)[: max(0, k)]

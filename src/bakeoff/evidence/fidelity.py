@@ -64,31 +64,5 @@ def agreement(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -
     )  # fmt: skip
 
 
-def calibrated(probabilities_NK: np.ndarray, temperature: float) -> np.ndarray:
-    """Soften or sharpen probabilities, as dividing the logits that they came from would.
-
-    Args:
-        probabilities_NK: float32; each row sums to one.
-        temperature: Above 0; 1 gives the same array back.
-
-    Returns:
-        float32, rows that sum to one.
-
-    Source:
-        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
-
-    >>> calibrated(np.float32([[0.9, 0.1]]), 2.0).round(2).tolist()
-    [[0.75, 0.25]]
-    """
-    if temperature == 1.0:
-        return probabilities_NK
-    with np.errstate(divide="ignore"):
-        logits_NK = np.log(probabilities_NK.astype(np.float64)) / temperature
-    logits_NK -= logits_NK.max(axis=1, keepdims=True)
-    raised_NK = np.exp(logits_NK)
-    softened_NK: np.ndarray = (raised_NK / raised_NK.sum(axis=1, keepdims=True)).astype(np.float32)
-    return softened_NK
-
-
 def _where(mask_N: np.ndarray) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask_N).tolist())

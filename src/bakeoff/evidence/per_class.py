@@ -1,6 +1,6 @@
 """On which classes two candidates differ: each tested on its own images, all of them corrected together.
 
-Shape letters: S seeds, N images.
+Shape letters: S seeds, N images, M of them of one class.
 """
 
 from __future__ import annotations
@@ -10,15 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bakeoff.evidence.comparison import (
-    ALPHA,
-    BySeed,
-    holm,
-    mcnemar,
-    outcomes,
-    paired_interval,
-    seeds_and_images,
-)
+from bakeoff.evidence.agreement import Paired
+from bakeoff.evidence.comparison import ALPHA, holm, mcnemar, paired_interval, seeds_and_images
 from bakeoff.evidence.words import listing, percent, points
 
 
@@ -26,7 +19,8 @@ from bakeoff.evidence.words import listing, percent, points
 class ClassDifference:
     """Two candidates on the images of one class; a positive difference means the first is better on it."""
 
-    name: str  # the class
+    label: int  # the class
+    name: str
     images: int
     first: float  # share recognised, mean over seeds
     second: float
@@ -42,42 +36,34 @@ class ClassDifference:
         return self.p_holm < ALPHA
 
 
-def class_differences(
-    first: str,
-    second: str,
-    runs_first: BySeed,
-    runs_second: BySeed,
-    class_names: Sequence[str] | None,
-) -> tuple[ClassDifference, ...]:
+def class_differences(pair: Paired, class_names: Sequence[str] | None) -> tuple[ClassDifference, ...]:
     """Compare two candidates on each class.
 
     One seed in common: McNemar's exact test. Several: the test over seeds and images of
     `comparison.seeds_and_images`. Holm's method corrects over the classes.
 
     Args:
-        first: Name of a candidate.
-        second: Name of the other.
-        runs_first: The first's test predictions by seed.
-        runs_second: The second's.
+        pair: The two on the same images.
         class_names: The task's; None names classes by their number.
 
     Returns:
-        The classes that have images, the largest difference first, then in class order; none when the
-        two have no seed in common.
-
-    Raises:
-        StudyError: They were tested on different images.
+        The classes that have images, the largest difference first, then in class order.
     """
-    seeds = sorted(set(runs_first) & set(runs_second))
-    if not seeds:
-        return ()
-    outcome_SN = np.stack([outcomes(first, second, runs_first[seed], runs_second[seed]) for seed in seeds])
-    label_N, right_SN = _right(runs_first, seeds)
+    outcome_SN = pair.outcome_SN
     found = []
-    for label in np.unique(label_N):
-        own = label_N == label
-        name = class_names[label] if class_names is not None else f"class {label}"
-        found.append(_of_class(name, outcome_SN[:, own], float(right_SN[:, own].mean())))
+    for label in np.unique(pair.label_N).tolist():
+        own_N = pair.label_N == label
+        first, second = (
+            float((answer_SN[:, own_N] == label).mean()) for answer_SN in (pair.first_SN, pair.second_SN)
+        )
+        outcome_SM = outcome_SN[:, own_N]
+        p, low, high = _tested(outcome_SM)
+        found.append(ClassDifference(
+            label=label, name=class_names[label] if class_names is not None else f"class {label}",
+            images=outcome_SM.shape[1], first=first, second=second,
+            difference=int(outcome_SM.sum(dtype=np.int64)) / outcome_SM.size, low=low, high=high, p=p,
+            p_holm=p,
+        ))  # fmt: skip
     corrected = holm([one.p for one in found])
     found = [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
     return tuple(sorted(found, key=lambda one: -abs(one.difference)))
@@ -86,8 +72,8 @@ def class_differences(
 def differences_in_words(first: str, second: str, found: Sequence[ClassDifference]) -> str:
     """Say on which classes two candidates differ most, and whether that is more than chance.
 
-    >>> one = ClassDifference(name="boa", images=50, first=0.8, second=0.5, difference=0.3, low=0.1, high=0.5,
-    ...                       p=0.001, p_holm=0.004)
+    >>> one = ClassDifference(label=0, name="boa", images=50, first=0.8, second=0.5, difference=0.3, low=0.1,
+    ...                       high=0.5, p=0.001, p_holm=0.004)
     >>> differences_in_words("a", "b", [one])
     'a and b can be told apart on 1 of 1 classes: boa, where a is better (80.0 % against 50.0 %).'
     """
@@ -109,22 +95,9 @@ def differences_in_words(first: str, second: str, found: Sequence[ClassDifferenc
     return f"{start} {len(apart)} of {len(found)} classes: {listing(said, 3)}."
 
 
-def _right(runs: BySeed, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels (N,) and who is right (S, N), in the order of the images."""
-    orders = [np.argsort(runs[seed].index_N, kind="stable") for seed in seeds]
-    right_SN = np.stack([runs[seed].correct_N[order_N] for seed, order_N in zip(seeds, orders, strict=True)])
-    return runs[seeds[0]].label_N[orders[0]], right_SN
-
-
-def _of_class(name: str, outcome_SN: np.ndarray, first: float) -> ClassDifference:
-    difference = int(outcome_SN.sum(dtype=np.int64)) / outcome_SN.size
-    images = outcome_SN.shape[1]
-    if len(outcome_SN) == 1:
-        counts = int((outcome_SN > 0).sum()), int((outcome_SN < 0).sum())
-        p, (low, high) = mcnemar(*counts), paired_interval(*counts, images)
-    else:
-        p, low, high = seeds_and_images(outcome_SN)
-    return ClassDifference(
-        name=name, images=images, first=first, second=max(0.0, first - difference), difference=difference,
-        low=low, high=high, p=p, p_holm=p,
-    )  # fmt: skip
+def _tested(outcome_SM: np.ndarray) -> tuple[float, float, float]:
+    """Return p and the ends of the interval of the difference on one class's images."""
+    if len(outcome_SM) > 1:
+        return seeds_and_images(outcome_SM)
+    counts = int((outcome_SM > 0).sum()), int((outcome_SM < 0).sum())
+    return mcnemar(*counts), *paired_interval(*counts, outcome_SM.shape[1])

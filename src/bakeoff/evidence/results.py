@@ -84,8 +84,10 @@ def write_results(folder: StudyFolder, spec: StudySpec, runs: Sequence[Run] | No
         StudyError: A record contradicts its predictions, or a file cannot be read.
         ResourceError: The folder cannot be written to.
     """
+    runs = load_runs(folder, spec) if runs is None else runs
     rows = result_rows(folder, spec, runs)
-    folder.write_results(results_csv(rows), results_json(rows, spec) | deduplicated_results(folder, spec))
+    told = results_json(rows, spec) | deduplicated_results(folder, spec, runs)
+    folder.write_results(results_csv(rows), told)
 
 
 def results_csv(rows: Sequence[Row]) -> str:

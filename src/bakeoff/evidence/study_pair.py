@@ -10,8 +10,8 @@ from bakeoff.errors import StudyError
 from bakeoff.evidence.between import Unpaired, compare_unpaired
 from bakeoff.evidence.candidate_pair import tested
 from bakeoff.evidence.comparison import Comparison, compare, holm
-from bakeoff.evidence.runs import Run, load_runs
-from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
+from bakeoff.evidence.runs import Run
+from bakeoff.evidence.summary import StudySummary, TaskSummary, gather
 from bakeoff.evidence.verification.runs import flat
 from bakeoff.records import RunRecord, StudyFolder
 
@@ -99,8 +99,9 @@ def pair_studies(first: StudyFolder, second: StudyFolder) -> StudyPair:
     Raises:
         StudyError: One holds no study, or they have no task in common.
     """
-    ours, theirs = summarise_study(first), summarise_study(second)
-    runs = load_runs(first), load_runs(second)
+    sides = gather(first), gather(second)
+    ours, theirs = (side.summary for side in sides)
+    runs = sides[0].runs, sides[1].runs
     pairs = _shared_tasks(ours.tasks, theirs.tasks)
     if not pairs:
         names = [", ".join(task.name for task in study.tasks) for study in (ours, theirs)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from bakeoff.evidence.agreement import paired
 from bakeoff.evidence.bounded import Bootstrapped, bootstrap_single_runs, metric_interval
 from bakeoff.evidence.comparison import (
     BySeed,
@@ -179,6 +180,31 @@ class StudySummary:
         return sum(task.ended for task in self.tasks)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A study's runs with what they say: page, tables, charts and terminal are all made of one of these."""
+
+    runs: tuple[Run, ...]
+    summary: StudySummary
+
+
+def gather(folder: StudyFolder) -> Evidence:
+    """Read the runs of a study, and summarise them; for many runs of many images nothing takes longer.
+
+    Args:
+        folder: The study, finished or not.
+
+    Returns:
+        Of all that the folder's lock asks for.
+
+    Raises:
+        StudyError: The folder holds no study, or a record contradicts its predictions.
+    """
+    spec = folder.spec()
+    runs = tuple(load_runs(folder, spec))
+    return Evidence(runs=runs, summary=summarise_study(folder, spec, runs))
+
+
 def summarise_study(
     folder: StudyFolder, spec: StudySpec | None = None, runs: Sequence[Run] | None = None
 ) -> StudySummary:
@@ -262,9 +288,10 @@ def _by_class(
     """Compare the winner and the runner-up on each class."""
     if rivals is None:
         return ()
-    first, second = rivals
-    class_names = None if record is None else record.class_names
-    return class_differences(first, second, tested[first], tested[second], class_names)
+    first, second = (tested[name] for name in rivals)
+    if not set(first) & set(second):
+        return ()
+    return class_differences(paired(first, second), None if record is None else record.class_names)
 
 
 def _tested(by_candidate: Mapping[str, Sequence[Run]]) -> dict[str, dict[int, Any]]:

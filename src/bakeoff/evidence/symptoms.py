@@ -119,8 +119,10 @@ def _chance(tested: Sequence[Predictions]) -> Symptom | None:
     guess = int(np.bincount(tested[0].label_N).max()) / images
     accuracy = _mean_accuracy(tested)
     low = wilson(round(accuracy * images), images).low
-    if low is not None and low <= guess:
+    if accuracy <= guess:
         word = "is no better than guessing"
+    elif low is not None and low <= guess:
+        word = f"cannot be told from guessing on {images} images"
     elif accuracy - guess < NEAR_CHANCE * (1 - guess):
         word = "is hardly better than guessing"
     else:
@@ -179,7 +181,7 @@ def _remedy(calibration: CandidateCalibration | None, of: Literal["loss", "error
     if of == "loss":
         helps, result = after.loss.mean < before.loss.mean, f"the loss to {number(after.loss.mean)}"
     else:
-        helps = after.error.mean < before.error.mean
+        helps = after.error.mean < calibration.error.mean  # the one that stands before it in the sentence
         result = f"that to {points(after.error.mean).lstrip('+')}"
     if not helps:
         return ""

@@ -79,7 +79,7 @@ def _difference(between: Comparison | None, rows: Rows) -> str:
     """Write the difference from the runner-up, and over which seeds when they have not finished the same."""
     if between is None:
         return "no seed in common"
-    text = f"{points(between.difference)}, Holm {p_text(between.p_holm)}"
+    text = f"{points(between.difference)}, corrected {p_text(between.p_holm)}"
     if any(rows[name].seeds != between.seeds for name in (between.first, between.second)):
         numbers = listing([str(seed) for seed in between.seeds])
         text += f", on seed{'s' if len(between.seeds) > 1 else ''} {numbers} that both finished"
@@ -90,7 +90,7 @@ def _hidden(between: Comparison | None) -> str:
     """Say how far apart the two would have had to lie."""
     if between is None or between.smallest is None:
         return ""
-    return f"; {points(between.smallest).lstrip('+')} could have been shown"
+    return f"; it takes about {points(between.smallest).lstrip('+')} to be told apart here"
 
 
 def _few_seeds(between: Comparison | None) -> str:
@@ -118,9 +118,9 @@ def sensitivity_words(comparisons: Sequence[Comparison]) -> str:
     """
     if not comparisons:
         return ""
-    first = comparisons[0]
-    seeds = f"{len(first.seeds)} seed{'s' if len(first.seeds) > 1 else ''}"
-    given = f"With {first.images} test images and {seeds} two candidates"
+    fewest, most = (end(len(pair.seeds) for pair in comparisons) for end in (min, max))
+    seeds = f"{f'{fewest} to ' if fewest < most else ''}{most} seed{'s' if most > 1 else ''}"
+    given = f"With {comparisons[0].images} test images and {seeds} two candidates"
     known = sorted(pair.smallest for pair in comparisons if pair.smallest is not None)
     alone = sorted(pair.smallest_alone for pair in comparisons if pair.smallest_alone is not None)
     if 2 * len(known) < len(comparisons) or not known:

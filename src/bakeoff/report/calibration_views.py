@@ -76,7 +76,13 @@ def _advice(row: CandidateSummary, found: CandidateCalibration) -> str:
     says += percent(found.accuracy)
     error = f"corrected error {_points(found.error.mean)} points"
     if (found.error.low or 0.0) <= UNTRUSTED:
-        return f"{says}: its probabilities can be taken about as they are ({error}, {_ends(found.error)})."
+        small = (found.error.high or found.error.mean) <= UNTRUSTED
+        what = (
+            "its probabilities can be taken about as they are"
+            if small
+            else "whether its probabilities can be taken as they are, this many images cannot tell"
+        )
+        return f"{says}: {what} ({error}, {_ends(found.error)})."
     direction = "too sure" if found.gap > 0 else "too modest"
     if abs(found.gap) < found.error.mean / 2:
         direction = "too sure in places and too modest in others"

@@ -58,16 +58,20 @@ def measures_table(task: TaskSummary) -> Table | None:
     measured = [one for one in task.candidates if one.accuracy is not None]
     if not measured:
         return None
+    says_something = (
+        task.classes is None or task.classes > 5
+    )  # of five or fewer the label is always among five
     columns = (
         words("Candidate"), numbers("Accuracy"), numbers("Balanced accuracy"), numbers("Macro F1"),
-        numbers("Top-5 accuracy"), numbers("Loss (nats)"),
+        *((numbers("Top-5 accuracy"),) if says_something else ()), numbers("Loss (nats)"),
     )  # fmt: skip
     order = [one.name for one in task.candidates]
     rows = tuple(
         row(
             Cell(text=one.name, color=order.index(one.name)),
             *(_cell(found, percent) for found in (one.accuracy, one.balanced_accuracy)),
-            _cell(one.macro_f1, number), _cell(one.top5, percent), _cell(one.loss, number),
+            _cell(one.macro_f1, number),
+            *((_cell(one.top5, percent),) if says_something else ()), _cell(one.loss, number),
         )
         for one in measured
     )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bakeoff.evidence.agreement import ClassDifference, Parting
+from bakeoff.evidence.agreement import Parting
 from bakeoff.evidence.candidate_pair import CandidatePair
+from bakeoff.evidence.per_class import ClassDifference
 from bakeoff.evidence.words import listing, p_text, percent, points
 from bakeoff.records import StudyFolder
 from bakeoff.report.compare_charts import Side, Span, difference_chart
@@ -23,18 +24,18 @@ PICTURES = 8  # of each kind
 
 def class_section(pair: CandidatePair) -> Section:
     """List the classes, those that differ most first."""
-    ordered = sorted(pair.classes, key=lambda one: (-abs(one.difference), one.label))
+    ordered = pair.classes
     apart = [one for one in ordered if one.told_apart]
     first, second = pair.first.name, pair.second.name
-    named = [f"{_class(pair, one.label)} ({typeset(points(one.difference))})" for one in apart]
+    named = [f"{one.name} ({typeset(points(one.difference))})" for one in apart]
     said = (
         f"{plural(len(apart), 'class', 'classes')} of {len(ordered)} can be told apart: {listing(named)}."
         if apart
-        else f"In none of the {len(ordered)} classes can they be told apart: each has few test images."
+        else f"In none of the {len(ordered)} classes can they be told apart by its images alone."
     )
     shown_rows, folded = ordered[:MOST_CLASSES], ordered[MOST_CLASSES:]
     spans = [
-        Span(name=_class(pair, one.label), difference=one.difference, low=one.low, high=one.high,
+        Span(name=one.name, difference=one.difference, low=one.low, high=one.high,
              side=_side(one))
         for one in shown_rows
     ]  # fmt: skip
@@ -72,7 +73,7 @@ def _class_table(pair: CandidatePair, classes: Sequence[ClassDifference]) -> Tab
     )  # fmt: skip
     rows = tuple(
         row(
-            _class(pair, one.label), grouped(one.images), percent(one.first), percent(one.second),
+            one.name, grouped(one.images), percent(one.first), percent(one.second),
             Cell(text=typeset(points(one.difference)), sub=points_range(one.low, one.high)),
             p_text(one.p_holm).removeprefix("p ").removeprefix("= "),
         )

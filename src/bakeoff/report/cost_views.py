@@ -91,23 +91,23 @@ def _standing_cell(task: TaskSummary, name: str) -> Cell:
     if place is None:
         return Cell(text=NOT_MEASURED)
     text, tone = _STANDINGS[place.standing]
-    sub = f"no dearer and better: {listing(list(place.beaten_by), 2)}" if place.beaten_by else ""
+    sub = f"as cheap and as good, or better: {listing(list(place.beaten_by), 2)}" if place.beaten_by else ""
     return Cell(text=text, sub=sub, tone=tone)
 
 
 def _words(task: TaskSummary, with_energy: bool) -> str:
     """Explain the front, the recommendation, and how a prediction was timed."""
     parts = [
-        "A candidate is on the front of accuracy and training time when no other of its control is at once "
-        "no dearer and more accurate; perhaps on it when those that are cannot be told apart from it."
+        "A candidate is on the front of accuracy and training time when no other of its control is as good "
+        "in both and better in one (times within 5 % are equal); perhaps on it when those that are cannot be "
+        "told apart from it."
     ]
     chosen = [group.recommended for group in task.groups if group.recommended]
     if chosen:
         parts.append(
             f"Recommended, as the cheapest that is not significantly worse than the best: {listing(chosen)}. "
             "Each is compared with the best by itself, at 5 %: to be as good must not become easier with "
-            "more candidates. Cheap means few seconds of training; times within 5 % are equal, and then "
-            "fewer parameters decide."
+            "more candidates. Cheap means few seconds of training; of equal times fewer parameters decide."
         )
     timed = [one.inference for one in task.candidates if one.inference]
     if timed:

@@ -51,8 +51,8 @@ def _words(found: LabelErrors) -> str:
         return f"No label of the {grouped(found.images)} validation and test images is doubted."
     who = f"mean of {plural(found.runs, 'run')} of {listing(found.candidates)}"
     return (
-        "Worth a look, not wrong: labels that the networks contradict most surely, on validation and test "
-        f"images, which none of them was trained on ({who}). "
+        "Worth a look, not proved wrong: labels that the networks contradict most surely, on validation and "
+        f"test images, which none of them was trained on ({who}). "
         f"{_precision(found)} In all, confident learning doubts {grouped(found.doubted)} of "
         f"{grouped(found.images)} labels (Northcutt et al. 2021)."
     )

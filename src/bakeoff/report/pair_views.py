@@ -109,9 +109,11 @@ def _pairs_words(task: TaskSummary, pairs: Sequence[Comparison]) -> str:
         frozenset({"seeds and images"}): "A test in which seeds and images are both drawn at random, so that "
         "more seeds never count as more images.",
     }.get(frozenset(methods), "McNemar's exact test for one seed; for several, one over seeds and images.")
-    once = " With one seed two trainings are compared, not two networks." if "mcnemar" in methods else ""
+    # Of networks that are equally good on the average one seed each calls more apart: docs/decisions/0015.
+    one_seed = "mcnemar" in methods
+    once = " With one seed two trainings are compared, not two networks." if one_seed else ""
+    equals = "trainings" if one_seed else "candidates"
     return (
-        f"{result} {how}{once} {typeset(task.sensitivity)} If all candidates were "
-        "equally good, at most one study in twenty would call a pair "
-        "of this table told apart."
+        f"{result} {how}{once} {typeset(task.sensitivity)} If all {equals} "
+        "were equally good, at most one study in twenty would call a pair of this table told apart."
     )

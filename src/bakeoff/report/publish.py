@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bakeoff.errors import ConfigError
+from bakeoff.evidence.summary import gather
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.checks import checks_adapter
@@ -168,9 +169,10 @@ def _fill(folder: StudyFolder, spec: StudySpec, to: StudyFolder) -> None:
             note_files(to, to.run(*name).files())
     if noted:
         note_files(to, (file for task in spec.tasks for file in to.task_files(task.name)))
-    write_report(to, images=False)
-    charts = [path for path in draw_charts(to, to.path / "charts") if _keep_png(path)]
-    text = markdown(study_view(to, images=False), [path.name for path in charts])
+    evidence = gather(to)
+    write_report(to, images=False, evidence=evidence)
+    charts = [path for path in draw_charts(evidence, to.path / "charts") if _keep_png(path)]
+    text = markdown(study_view(to, images=False, evidence=evidence), [path.name for path in charts])
     write_text(to.path / "README.md", text)
 
 

@@ -7,6 +7,7 @@ another version of bakeoff has written.
 from __future__ import annotations
 
 from bakeoff.errors import BakeoffError
+from bakeoff.evidence.summary import gather
 from bakeoff.evidence.verification import Check, Findings
 from bakeoff.records import StudyFolder
 from bakeoff.report.page import render_page, seal_of
@@ -36,7 +37,11 @@ def check_page(folder: StudyFolder) -> Check:
         found.differing.append("report.html was changed after it was written: its own digest does not fit")
         return found.close()
     try:
-        same = any(render_page(study_view(folder, images=images)) == there for images in (True, False))
+        evidence = gather(folder)
+        same = any(
+            render_page(study_view(folder, images=images, evidence=evidence)) == there
+            for images in (True, False)
+        )
     except BakeoffError as error:
         found.unchecked.append(f"report.html cannot be drawn again: {error}")
         return found.close()

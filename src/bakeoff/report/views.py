@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bakeoff.evidence.runs import Run, load_runs
-from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
+from bakeoff.evidence.runs import Run
+from bakeoff.evidence.summary import Evidence, StudySummary, TaskSummary, gather
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.report import (
@@ -48,13 +48,13 @@ class _Counter:
         return self.figures
 
 
-def study_view(folder: StudyFolder, *, images: bool = True, runs: Sequence[Run] | None = None) -> StudyView:
+def study_view(folder: StudyFolder, *, images: bool = True, evidence: Evidence | None = None) -> StudyView:
     """Decide everything that the page of a study says, from its records alone.
 
     Args:
         folder: A study, finished or not.
         images: Whether the kept test images go into the page.
-        runs: Of the study, where they are read already.
+        evidence: Of the study, where it is there already.
 
     Returns:
         The page's words, in order.
@@ -63,8 +63,8 @@ def study_view(folder: StudyFolder, *, images: bool = True, runs: Sequence[Run] 
         StudyError: The folder holds no study, or its records contradict each other.
     """
     spec = folder.spec()
-    runs = load_runs(folder, spec) if runs is None else runs
-    summary = summarise_study(folder, spec, runs)
+    evidence = evidence or gather(folder)
+    runs, summary = evidence.runs, evidence.summary
     records = [run.record for run in runs]
     counter = _Counter()
     control = tuple(_control(spec, summary, records, counter))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import write_results
-from bakeoff.evidence.runs import load_runs
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summary import Evidence, gather
 from bakeoff.records import StudyFolder
 from bakeoff.records.atomic import write_text, writing
 from bakeoff.report.charts import Spec, standalone
@@ -21,12 +20,13 @@ SCALE = 2.0  # pixels of a PNG for one of the drawing
 COLORS = 96  # of a PNG: ten candidates with their shades
 
 
-def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
+def write_report(folder: StudyFolder, *, images: bool = True, evidence: Evidence | None = None) -> Path:
     """Write `results.csv`, `results.json` and `report.html` from the study's records alone.
 
     Args:
         folder: A study, finished or not.
         images: Whether the kept test images go into the page.
+        evidence: Of the study, where it is there already.
 
     Returns:
         The page's path. Equal records give equal bytes.
@@ -35,20 +35,20 @@ def write_report(folder: StudyFolder, *, images: bool = True) -> Path:
         StudyError: The folder holds no study, or its records contradict each other.
         ResourceError: The folder cannot be written to.
     """
-    spec = folder.spec()
-    runs = load_runs(folder, spec)  # once: for many runs of many images it takes longest
-    write_results(folder, spec, runs)
-    write_text(folder.report_path, render_page(study_view(folder, images=images, runs=runs)))
+    evidence = evidence or gather(folder)
+    write_results(folder, folder.spec(), evidence.runs)
+    write_text(folder.report_path, render_page(study_view(folder, images=images, evidence=evidence)))
     path: Path = folder.report_path
     return path
 
 
-def write_charts(folder: StudyFolder, target: Path) -> list[Path]:
+def write_charts(folder: StudyFolder, target: Path, evidence: Evidence | None = None) -> list[Path]:
     """Write every chart of the study as PNG and as SVG, for Markdown.
 
     Args:
         folder: A study.
         target: The folder to write to; made if it is not there.
+        evidence: Of the study, where it is there already.
 
     Returns:
         The files, in the page's order.
@@ -56,19 +56,18 @@ def write_charts(folder: StudyFolder, target: Path) -> list[Path]:
     Raises:
         StudyError: No run of the study has left anything to draw.
     """
-    written = draw_charts(folder, target)
+    written = draw_charts(evidence or gather(folder), target)
     if not written:
         raise StudyError(f"--charts: {folder.path} holds no run with a result, expected at least one")
     return written
 
 
-def draw_charts(folder: StudyFolder, target: Path) -> list[Path]:
+def draw_charts(evidence: Evidence, target: Path) -> list[Path]:
     """Write every chart that there is, as `write_charts` does; none is no error."""
-    spec = folder.spec()
-    runs = load_runs(folder, spec)
     written: list[Path] = []
-    for index, task in enumerate(summarise_study(folder, spec, runs).tasks):
-        for figure in task_figures(task, [run for run in runs if run.record.task == task.name], index):
+    for index, task in enumerate(evidence.summary.tasks):
+        own = [run for run in evidence.runs if run.record.task == task.name]
+        for figure in task_figures(task, own, index):
             for panel in figure.panels:
                 subtitle = [task.name, *([words] if (words := panel.marks_in_words(figure.marks)) else [])]
                 chart = standalone(panel.spec, panel.title, subtitle, legend=bool(figure.legend))

@@ -11,6 +11,7 @@ from typing import Any
 from bakeoff.errors import BakeoffError
 from bakeoff.evidence.deduplicated import deduplicated_results
 from bakeoff.evidence.results import result_rows, results_csv, results_json
+from bakeoff.evidence.runs import load_runs
 from bakeoff.evidence.verification.check import Check, Findings, some
 from bakeoff.evidence.verification.ended import Contents
 from bakeoff.records.atomic import json_text, read_json
@@ -107,16 +108,14 @@ def check_tables(contents: Contents) -> Check:
     """Make `results.csv` and `results.json` again and compare them, cell by cell where bytes differ."""
     found = Findings("the tables", "cells of results.csv and results.json")
     try:
-        rows = result_rows(contents.folder, contents.spec)
+        runs = load_runs(contents.folder, contents.spec)
+        rows = result_rows(contents.folder, contents.spec, runs)
+        told = results_json(rows, contents.spec) | deduplicated_results(contents.folder, contents.spec, runs)
     except BakeoffError as error:
         found.unchecked.append(f"results.csv and results.json cannot be made again: {error}")
         return found.close()
     _check_csv(contents, results_csv(rows), found)
-    _check_json(
-        contents,
-        results_json(rows, contents.spec) | deduplicated_results(contents.folder, contents.spec),
-        found,
-    )
+    _check_json(contents, told, found)
     return found.close()
 
 
