@@ -20,6 +20,7 @@ from bakeoff.records import RunFolder, StudyFolder
 from bakeoff.records.digests import FILES, LATE
 from bakeoff.report.publish import publish
 from bakeoff.report.write import write_report
+from bakeoff.study import runner
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,20 @@ def test_a_run_that_is_trained_again_is_noted_anew(study: StudyFolder) -> None:
     found = _verify(study)
     assert _differing(found) == {}
     assert "2 readings of the test images are logged" in found.checks[6].remarks[0]
+
+
+def test_a_command_that_is_stopped_behind_its_last_run_leaves_a_study_that_is_proved(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    examples = study.task_files("digits")[2].read_bytes()
+    monkeypatch.setattr(runner, "keep_attributions", stop)
+    with pytest.raises(KeyboardInterrupt):
+        small_study.train(study.path.parent, small_study.study(seeds=[0, 1, 2]))
+    assert study.task_files("digits")[2].read_bytes() != examples
+    assert "the files against the lock" not in _differing(_verify(study, images=False))
 
 
 def _change_prediction(study: StudyFolder) -> None:
