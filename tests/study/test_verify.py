@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -242,6 +243,78 @@ def test_tampering_is_found_and_named(study: StudyFolder, tamper: Any, named: An
         assert "SHA-256" in differing["the files against the lock"][0]
     assert found.agrees == (not named and older)
     assert ("is not what it says it is" in found.verdict) == (not found.agrees)
+
+
+def _change_test(**changes: Any) -> Any:
+    def change(study: StudyFolder) -> None:
+        kept = {split: _plain(study).read_predictions(split) for split in ("validation", "test")}
+        test = kept["test"]
+        others = {name: made(getattr(test, name).copy()) for name, made in changes.items()}
+        _plain(study).write_predictions({**kept, "test": replace(test, **others)})
+
+    return change
+
+
+def _with(place: Any, value: Any) -> Any:
+    def change(values: np.ndarray) -> np.ndarray:
+        values[place] = value
+        return values
+
+    return change
+
+
+def _change_probabilities(change: Any) -> Any:
+    def changed(study: StudyFolder) -> None:
+        path = _plain(study).probabilities_path
+        with np.load(path) as there:
+            kept = dict(there)
+        with path.open("wb") as file:
+            np.savez(file, **{**kept, "test": change(kept["test"])})
+
+    return changed
+
+
+def _write(name: str, content: bytes) -> Any:
+    return lambda study: (study.path / name).write_bytes(content)
+
+
+def _change_lock(**values: Any) -> Any:
+    return lambda study: study.lock_path.write_text(json.dumps({**(study.read_lock() or {}), **values}))
+
+
+MANIFEST = "tasks/digits/manifest.csv.gz"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (_change_test(index_N=_with(0, 10**6)), "digits/plain/0: a file is not as bakeoff writes it"),
+        (_change_test(top_NT=_with((0, 0), 99)), "digits/plain/0: a file is not as bakeoff writes it"),
+        (_change_test(label_N=_with(0, -1)), "does not hold predictions: test_label is of another kind"),
+        (_change_test(label_N=lambda x: x[1:]), "does not hold predictions: test_label is of another"),
+        (_change_test(top_NT=lambda x: x[:, 0]), "does not hold predictions: test_top is of another"),
+        (_change_test(top_NT=lambda x: x.astype(str)), "does not hold predictions: test_top is of another"),
+        (_change_probabilities(lambda x: x[1:]), "digits/plain/0: "),
+        (_change_probabilities(lambda x: x.astype(str)), "digits/plain/0: a file is not as bakeoff"),
+        (_write(MANIFEST, gzip.compress(b"file,class,sha256\na,b,c\n")), "does not hold a list of images"),
+        (_write(MANIFEST, gzip.compress(b"file,class,part\na,b\n")), "does not hold a list of images"),
+        (_write("results.json", b'{"runs": [1]}'), "results.json: a file is not as bakeoff writes it"),
+        (_write("tasks/digits/checks.json", b"{"), "checks.json is not checks of images"),
+        (_write("runs/digits/plain/seed-0/weights.safetensors", b"x" * 99), "its weights cannot be read"),
+        (_change_lock(noted_late=5), "files: a file is not as bakeoff writes it"),
+        (_change_lock(resolved={"device": "abacus", "threads": "a"}), "resolved.threads is a, but"),
+        (_change_lock(command={"flags": 5}), "study.lock: its digest is"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_named_and_ends_no_other_check(
+    study: StudyFolder, tamper: Any, named: str
+) -> None:
+    checks = len(_verify(study, images=False, reevaluate=True).checks)
+    tamper(study)
+    found = _verify(study, images=False, reevaluate=True)
+    assert len(found.checks) == checks
+    said = [line for lines in _differing(found).values() for line in lines]
+    assert any(named in line for line in said), said
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.prepare import TaskData, prepare
@@ -146,11 +147,17 @@ def _images(found: Findings, contents: Contents, places: Places, task: TaskSpec)
 
 
 def _check_run(found: Findings, run: Ended, data: TaskData, places: Places, machine: Machine) -> None:
-    with found.trying():
+    with found.trying(run.name):
         kept = run.folder.read_predictions("test")
         full = read_arrays(run.folder.probabilities_path, "probabilities") or {}
         if kept is None:
             found.unchecked.append(f"{run.name}: there are weights and no predictions of the test images")
+            return
+        try:
+            with safe_open(run.folder.weights_path, framework="np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            found.differing.append(f"{run.name}: its weights cannot be read: {_short(error)}")
             return
         try:
             trained = load(run.folder.path, device=machine.device, base_dir=places.base_dir)
