@@ -449,6 +449,22 @@ def test_a_run_that_is_not_there_is_refused_with_the_nearest_name(study: StudyFo
         _verify(study, retrain="digits/plian/0")
 
 
+def test_a_study_of_images_that_a_program_gave_has_no_test_and_is_proved(tmp_path: Path) -> None:
+    images_NHWC = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    (tmp_path / "net.py").write_text(small_study.NET)
+    model = f"{tmp_path / 'net.py'}:plain"
+    bakeoff.ImageClassifier(model, image_size=8, epochs=1, threads=1, out=tmp_path / "out").fit(
+        images_NHWC, ["ant", "bee"] * 10
+    )
+    found = bakeoff.verify(tmp_path / "out")
+    assert found.agrees, _differing(found)
+    run = next((tmp_path / "out/runs").glob("*/*/seed-0"))
+    values = json.loads((run / "record.json").read_text())
+    (run / "record.json").write_text(json.dumps({**values, "test_readings": [{"images": "5"}]}))
+    said = str(_differing(bakeoff.verify(tmp_path / "out")))
+    assert "1 readings of test images, but its task has none" in said
+
+
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="holds no study"):
         bakeoff.verify(tmp_path)

@@ -91,6 +91,9 @@ def check_readings(contents: Contents) -> Check:
 def _check_reading(found: Findings, run: Ended, task: TaskRecord | None) -> None:
     readings = run.record.test_readings
     count = len(readings)
+    if task is not None and task.counts.get("test") == 0:  # a program gave all its images to be learned from
+        found.expect(not count, f"{run.name}: {count} readings of test images, but its task has none")
+        return
     if run.finished:
         found.expect(count > 0, f"{run.name}: finished, and no reading of the test images is logged")
     if count > 1:  # each is logged before it begins; one that was broken off has given no result
