@@ -305,7 +305,7 @@ def verify(
         machine.apply()
         checks.append(guarded(check_weights, contents, places, machine))
     if again is not None:
-        checks.append(check_retraining(contents, again, places, listener))
+        checks.append(guarded(check_retraining, contents, again, places, listener))
     return Verification(study=contents.spec.name, checks=tuple(checks))
 
 

@@ -442,6 +442,14 @@ def test_a_run_that_ends_otherwise_on_the_same_machine_differs_and_on_another_on
     assert "torch 1.0 then, " in found.unchecked[0]
 
 
+def test_weights_that_cannot_be_read_are_named_when_their_run_is_trained_again(study: StudyFolder) -> None:
+    path = _plain(study).weights_path
+    path.write_bytes(path.read_bytes()[:100])
+    _without_digests(study)
+    differing = _differing(_verify(study, images=False, retrain="digits/plain/0"))
+    assert "its weights cannot be read" in differing["digits/plain/0, trained again"][0]
+
+
 def test_a_run_that_is_not_there_is_refused_with_the_nearest_name(study: StudyFolder) -> None:
     with pytest.raises(
         ConfigError, match=r"--retrain: got 'digits/plian/0', .*did you mean 'digits/plain/0'"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bakeoff.errors import BakeoffError, ResourceError
@@ -91,7 +92,12 @@ def _compare(found: Findings, contents: Contents, run: Ended, again: RunFolder) 
     if record.data_fingerprint != run.record.data_fingerprint:
         found.differing.append(f"{run.name}: the images here are others than it has seen")
         return
-    if _same_weights(contents, run, again):
+    try:
+        same = _same_weights(contents, run, again)
+    except (OSError, SafetensorError) as error:
+        found.differing.append(f"{run.name}: its weights cannot be read: {error}")
+        return
+    if same:
         found.agreed += 1
         return
     words = f"{run.name}: other weights; {_far(run, record, again)}"
