@@ -38,6 +38,7 @@ MOST_PARTNERS = 20  # images behind it, of each rank, that one image is paired w
 
 _ROWS, _COLUMNS = 256, 1024  # of a block of likenesses: one megabyte, which stays in the cache
 _PAIRS = 500  # verified at a time
+_PENDING = 1_000_000  # candidates of a block of rows, after which only the likest are held on to
 
 _Block = tuple[NDArray[np.int64], NDArray[np.int64], Floats]  # rows, columns, likeness: below 0 if mirrored
 
@@ -147,7 +148,7 @@ def _row_block(
 ) -> _Block:
     """Compare some images with all later ones."""
     images, stop = len(even_NE), min(start + _ROWS, len(even_NE))
-    rows, columns, likeness = [], [], []
+    found, pending = [_NOTHING], 0
     for left in range(start, images, _COLUMNS):
         right = min(left + _COLUMNS, images)
         even_RC = even_NE[start:stop] @ even_NE[left:right].T
@@ -159,18 +160,20 @@ def _row_block(
         row_P, column_P = np.nonzero(best_RC >= alike)
         later = column_P + left > row_P + start
         row_P, column_P = row_P[later], column_P[later]
-        rows.append(row_P + start)
-        columns.append(column_P + left)
-        likeness.append(np.where(odd_RC[row_P, column_P] < 0, -1, 1) * best_RC[row_P, column_P])
-    if not rows:
-        return _NOTHING
-    return _likest(np.concatenate(rows), np.concatenate(columns), np.concatenate(likeness), rank_N)
+        likeness_P = np.where(odd_RC[row_P, column_P] < 0, -1, 1) * best_RC[row_P, column_P]
+        found.append((row_P + start, column_P + left, likeness_P.astype(np.float32)))
+        pending += len(row_P)
+        if pending > _PENDING:
+            found = [_likest(found, rank_N)]
+            pending = len(found[0][0])
+    return _likest(found, rank_N)
 
 
-def _likest(
-    row_P: NDArray[np.int64], column_P: NDArray[np.int64], likeness_P: Floats, rank_N: NDArray[np.int64]
-) -> _Block:
+def _likest(found: Sequence[_Block], rank_N: NDArray[np.int64]) -> _Block:
     """Keep each row's likest partners only: ten thousand pictures of one scene are as many million pairs."""
+    row_P, column_P, likeness_P = (np.concatenate(values) for values in zip(*found, strict=True))
+    if not len(row_P):
+        return _NOTHING
     group_P = row_P * (rank_N.max() + 1) + rank_N[column_P]
     order = np.lexsort((column_P, -np.abs(likeness_P), group_P))
     sorted_P = group_P[order]
