@@ -2,8 +2,11 @@
 
 Found are copies that were encoded again, resized, made brighter, darker, paler or grey, and
 mirrored ones. Not found, and not claimed: crops and shifts of more than a pixel or two,
-turned images, other pictures of the same thing. All images are compared with all, in two
-steps: 63 numbers an image find candidates, more numbers decide.
+turned images, other pictures of the same thing; and copies of a scene that a fifth or more of
+all images show, as those of a fixed camera: what many images have in common does not count
+(of noisy copies of one picture, 600 among 6,600 images were all found, 1,500 among 7,500 hardly,
+3,000 among 9,000 not at all). All images are compared with all, in two steps: 63 numbers an
+image find candidates, more numbers decide.
 
 Shape letters: N images, P pairs, E and O as in `spectrum`.
 """
