@@ -517,3 +517,23 @@ def test_files_that_changed_since_are_named(tmp_path: Path, class_folders: Path)
         f"images of 'colours' that are of other contents: {names[0]}",
     ]
     assert np.isclose(len(files) - 2, _verify(study).checks[-2].agreed)
+
+
+def test_a_file_that_was_left_out_and_is_repaired_makes_the_images_no_others(
+    tmp_path: Path, class_folders: Path
+) -> None:
+    images = Path(shutil.copytree(class_folders, tmp_path / "images"))
+    files = sorted(images.rglob("*.png"))
+    content = files[4].read_bytes()
+    files[4].write_bytes(content[:40])
+    values = small_study.study(task=[{"name": "colours", "data": str(images), "image_size": 8}])
+    options = runner.DataOptions(on_corrupt="exclude")
+    study = small_study.train(tmp_path, values, options=options).folder
+    files[4].write_bytes(content)
+    found = _verify(study, reevaluate=True, retrain="plain/0")
+    assert found.agrees, _differing(found)
+    name = files[4].relative_to(images).as_posix()
+    words = f"files that its runs left out can be read now: {name}"
+    said = [line for check in found.checks for line in check.unchecked]
+    assert f"'colours' was not evaluated: {words}" in said
+    assert f"colours/plain/0 was trained on other images: {words}" in said

@@ -18,7 +18,7 @@ from bakeoff.records import RunFolder, RunRecord, StudyFolder, claim_folder
 from bakeoff.records.digests import FILES, LATE, file_sha256
 from bakeoff.records.run import VERIFICATION
 from bakeoff.study.progress import StudyListener
-from bakeoff.study.reevaluate import environment_differences
+from bakeoff.study.reevaluate import environment_differences, readable_again
 from bakeoff.study.runner import DataOptions, run_study
 from bakeoff.study.selection import Selection
 from bakeoff.study.verify_images import Places
@@ -79,7 +79,12 @@ def check_retraining(
         except BakeoffError as error:
             found.unchecked.append(f"could not be trained again: {error}")
             return found.close()
-        _compare(found, contents, run, again.run(run.task.name, run.candidate.name, run.record.seed))
+        files = [image["file"] for image in again.read_manifest(run.task.name)]
+        repaired = readable_again(contents.tasks.get(run.task.name), files)
+        if repaired:
+            found.unchecked.append(f"{run.name} was trained on other images: {repaired}")
+        else:
+            _compare(found, contents, run, again.run(run.task.name, run.candidate.name, run.record.seed))
     return found.close()
 
 
