@@ -284,7 +284,7 @@ def verify(
         ConfigError: There is no such run, device or path.
     """
     from bakeoff.data.source import silent
-    from bakeoff.evidence.verification import Verification
+    from bakeoff.evidence.verification import Verification, guarded
     from bakeoff.evidence.verification.ended import read_contents
     from bakeoff.report.reproduce import check_page
     from bakeoff.study.reevaluate import check_weights
@@ -299,13 +299,13 @@ def verify(
         cache_dir=None if cache_dir is None else _absolute(cache_dir), workers=workers,
         progress=progress or silent,
     )  # fmt: skip
-    checks = [*verify_records(contents, places, images=images), check_page(folder)]
+    checks = [*verify_records(contents, places, images=images), guarded(check_page, folder)]
     if reevaluate:
         machine = locked_machine(contents, device, threads)
         machine.apply()
-        checks.append(check_weights(contents, places, machine))
+        checks.append(guarded(check_weights, contents, places, machine))
     if again is not None:
-        checks.append(check_retraining(contents, again, places, listener))
+        checks.append(guarded(check_retraining, contents, again, places, listener))
     return Verification(study=contents.spec.name, checks=tuple(checks))
 
 

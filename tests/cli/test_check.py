@@ -89,7 +89,7 @@ def test_json_is_the_record_and_nothing_else_on_the_output(
     assert told["leaks"][0]["first"] == {
         "index": told["leaks"][0]["first"]["index"], "file": "test/ant/0.png", "part": "test", "label": "ant",
     }  # fmt: skip
-    assert (told["image_size"], told["version"]) == (48, 1)
+    assert (told["image_size"], told["version"]) == (48, 2)
     assert run(monkeypatch, faulty, "--format", "json", "--out", tmp_path / "sub" / "checks.json") == 0
     assert capsys.readouterr().out == ""
     assert json.loads((tmp_path / "sub" / "checks.json").read_text()) == told

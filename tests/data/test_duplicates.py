@@ -77,6 +77,43 @@ def test_many_copies_of_one_picture_do_not_become_all_their_pairs(monkeypatch: p
     assert max(np.bincount([first for first, _ in pairs])) == 2
 
 
+def test_the_likest_partners_are_the_same_however_few_candidates_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = np.random.default_rng(1)
+    frames = [np.clip(SCENES[0] + draw.normal(0, 8, SCENES[0].shape), 0, 255) for _ in range(90)]
+    images = [frame.astype(np.uint8) for frame in frames] + SCENES[1:30]
+    monkeypatch.setattr(duplicates, "_COLUMNS", 16)
+    whole = found(images)
+    sorted_at_once: list[int] = []
+    likest = duplicates._likest
+
+    def counted(blocks: list[duplicates._Block], rank_N: np.ndarray) -> duplicates._Block:
+        sorted_at_once.append(sum(len(rows) for rows, _, _ in blocks))
+        return likest(blocks, rank_N)
+
+    monkeypatch.setattr(duplicates, "_likest", counted)
+    monkeypatch.setattr(duplicates, "_PENDING", 100)
+    assert found(images) == whole
+    assert len(whole) > 1000
+    assert max(sorted_at_once) <= 90 * (duplicates.MOST_PARTNERS + 16)
+
+
+@pytest.mark.parametrize("held_out_first", [False, True])
+def test_no_held_out_frame_of_a_scene_misses_its_twins_in_training(held_out_first: bool) -> None:
+    draw = np.random.default_rng(0)
+    frames = [np.clip(SCENES[0] + draw.normal(0, 8, SCENES[0].shape), 0, 255) for _ in range(120)]
+    images = [*(frame.astype(np.uint8) for frame in frames), *SCENES[1:]]
+    rank_N = np.full(len(images), 2)
+    rank_N[: 60 if held_out_first else 120] = 0
+    rank_N[: 0 if held_out_first else 60] = 2
+    pairs = list(found(images, rank_N=rank_N))
+    assert pairs == sorted(pairs)
+    assert all(first < second for first, second in pairs)
+    across = {image for pair in pairs for image in pair if {rank_N[one] for one in pair} == {0, 2}}
+    assert {image for image in across if rank_N[image] == 0} == set(np.flatnonzero(rank_N == 0))
+
+
 def test_progress_ends_with_all_images() -> None:
     told: list[tuple[str, int, int]] = []
     found(SCENES, progress=lambda *news: told.append(news))

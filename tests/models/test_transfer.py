@@ -9,7 +9,14 @@ from bakeoff.errors import ConfigError
 from bakeoff.models.catalog import build_model
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.summary import count_parameters
-from bakeoff.models.transfer import all_but_blocks, all_but_last, counted_layers, describe_frozen, stack
+from bakeoff.models.transfer import (
+    all_but_blocks,
+    all_but_last,
+    counted_layers,
+    describe_frozen,
+    split_frozen,
+    stack,
+)
 
 # The study's sections 5 and 6: heads, and the counts that it prints
 TRANSFER = {
@@ -128,6 +135,24 @@ def test_every_network_of_ours_can_be_tapped_at_its_features(name, tmp_path):
     model = stack(base, base_classes=10, tap="features", head=[], classes=3).eval()
     with torch.no_grad():
         assert model(_images()).shape == (4, 3)
+
+
+def test_a_users_sequence_with_a_forward_of_its_own_is_no_row_of_layers():
+    class Halved(nn.Sequential):
+        def forward(self, images_BCHW):
+            return super().forward(images_BCHW / 2)
+
+    def base():
+        torch.manual_seed(0)
+        return Halved(nn.Flatten(), nn.Linear(3 * 32 * 32, 5), nn.Linear(5, 10))
+
+    whole, images_BCHW = base(), _images()
+    network = stack(base(), base_classes=10, tap="features", head=[], classes=3)
+    network.freeze(list(network.base.modules()))
+    beginning, rest = split_frozen(nn.Identity(), network)
+    with torch.no_grad():
+        assert torch.equal(network.tapped(images_BCHW), whole[1](whole[0](images_BCHW / 2)))
+        assert torch.equal(rest(beginning(images_BCHW)), network(images_BCHW))
 
 
 def test_a_users_network_is_cut_at_its_last_dense_layer_and_one_without_is_refused():

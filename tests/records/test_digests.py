@@ -75,3 +75,16 @@ def test_other_files_are_noted_as_far_as_they_are_there(study: StudyFolder) -> N
     before = study.lock_path.stat().st_mtime_ns
     note_files(study, study.task_files("5 classes"))
     assert study.lock_path.stat().st_mtime_ns == before
+
+
+def test_a_file_that_is_kept_no_longer_is_forgotten_and_no_other_one(study: StudyFolder) -> None:
+    note_run(study, study.run("5 classes", CANDIDATES[0].name, 0))
+    note_files(study, study.task_files("5 classes"))
+    before = (study.read_lock() or {})[FILES]
+    (study.path / "tasks/5-classes/examples.npz").unlink()
+    note_files(study, study.task_files("5 classes"))  # as where a study is copied without it
+    assert (study.read_lock() or {})[FILES] == before
+    note_files(study, study.task_files("5 classes"), forget=True)
+    assert (study.read_lock() or {})[FILES] == {
+        place: digest for place, digest in before.items() if not place.endswith("examples.npz")
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -20,6 +21,7 @@ from bakeoff.records import RunFolder, StudyFolder
 from bakeoff.records.digests import FILES, LATE
 from bakeoff.report.publish import publish
 from bakeoff.report.write import write_report
+from bakeoff.study import runner
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,20 @@ def test_a_run_that_is_trained_again_is_noted_anew(study: StudyFolder) -> None:
     found = _verify(study)
     assert _differing(found) == {}
     assert "2 readings of the test images are logged" in found.checks[6].remarks[0]
+
+
+def test_a_command_that_is_stopped_behind_its_last_run_leaves_a_study_that_is_proved(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    examples = study.task_files("digits")[2].read_bytes()
+    monkeypatch.setattr(runner, "keep_attributions", stop)
+    with pytest.raises(KeyboardInterrupt):
+        small_study.train(study.path.parent, small_study.study(seeds=[0, 1, 2]))
+    assert study.task_files("digits")[2].read_bytes() != examples
+    assert "the files against the lock" not in _differing(_verify(study, images=False))
 
 
 def _change_prediction(study: StudyFolder) -> None:
@@ -227,6 +243,78 @@ def test_tampering_is_found_and_named(study: StudyFolder, tamper: Any, named: An
         assert "SHA-256" in differing["the files against the lock"][0]
     assert found.agrees == (not named and older)
     assert ("is not what it says it is" in found.verdict) == (not found.agrees)
+
+
+def _change_test(**changes: Any) -> Any:
+    def change(study: StudyFolder) -> None:
+        kept = {split: _plain(study).read_predictions(split) for split in ("validation", "test")}
+        test = kept["test"]
+        others = {name: made(getattr(test, name).copy()) for name, made in changes.items()}
+        _plain(study).write_predictions({**kept, "test": replace(test, **others)})
+
+    return change
+
+
+def _with(place: Any, value: Any) -> Any:
+    def change(values: np.ndarray) -> np.ndarray:
+        values[place] = value
+        return values
+
+    return change
+
+
+def _change_probabilities(change: Any) -> Any:
+    def changed(study: StudyFolder) -> None:
+        path = _plain(study).probabilities_path
+        with np.load(path) as there:
+            kept = dict(there)
+        with path.open("wb") as file:
+            np.savez(file, **{**kept, "test": change(kept["test"])})
+
+    return changed
+
+
+def _write(name: str, content: bytes) -> Any:
+    return lambda study: (study.path / name).write_bytes(content)
+
+
+def _change_lock(**values: Any) -> Any:
+    return lambda study: study.lock_path.write_text(json.dumps({**(study.read_lock() or {}), **values}))
+
+
+MANIFEST = "tasks/digits/manifest.csv.gz"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (_change_test(index_N=_with(0, 10**6)), "digits/plain/0: a file is not as bakeoff writes it"),
+        (_change_test(top_NT=_with((0, 0), 99)), "digits/plain/0: a file is not as bakeoff writes it"),
+        (_change_test(label_N=_with(0, -1)), "does not hold predictions: test_label is of another kind"),
+        (_change_test(label_N=lambda x: x[1:]), "does not hold predictions: test_label is of another"),
+        (_change_test(top_NT=lambda x: x[:, 0]), "does not hold predictions: test_top is of another"),
+        (_change_test(top_NT=lambda x: x.astype(str)), "does not hold predictions: test_top is of another"),
+        (_change_probabilities(lambda x: x[1:]), "digits/plain/0: "),
+        (_change_probabilities(lambda x: x.astype(str)), "digits/plain/0: a file is not as bakeoff"),
+        (_write(MANIFEST, gzip.compress(b"file,class,sha256\na,b,c\n")), "does not hold a list of images"),
+        (_write(MANIFEST, gzip.compress(b"file,class,part\na,b\n")), "does not hold a list of images"),
+        (_write("results.json", b'{"runs": [1]}'), "results.json: a file is not as bakeoff writes it"),
+        (_write("tasks/digits/checks.json", b"{"), "checks.json is not checks of images"),
+        (_write("runs/digits/plain/seed-0/weights.safetensors", b"x" * 99), "its weights cannot be read"),
+        (_change_lock(noted_late=5), "files: a file is not as bakeoff writes it"),
+        (_change_lock(resolved={"device": "abacus", "threads": "a"}), "resolved.threads is a, but"),
+        (_change_lock(command={"flags": 5}), "study.lock: its digest is"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_named_and_ends_no_other_check(
+    study: StudyFolder, tamper: Any, named: str
+) -> None:
+    checks = len(_verify(study, images=False, reevaluate=True).checks)
+    tamper(study)
+    found = _verify(study, images=False, reevaluate=True)
+    assert len(found.checks) == checks
+    said = [line for lines in _differing(found).values() for line in lines]
+    assert any(named in line for line in said), said
 
 
 @pytest.mark.parametrize(
@@ -354,11 +442,35 @@ def test_a_run_that_ends_otherwise_on_the_same_machine_differs_and_on_another_on
     assert "torch 1.0 then, " in found.unchecked[0]
 
 
+def test_weights_that_cannot_be_read_are_named_when_their_run_is_trained_again(study: StudyFolder) -> None:
+    path = _plain(study).weights_path
+    path.write_bytes(path.read_bytes()[:100])
+    _without_digests(study)
+    differing = _differing(_verify(study, images=False, retrain="digits/plain/0"))
+    assert "its weights cannot be read" in differing["digits/plain/0, trained again"][0]
+
+
 def test_a_run_that_is_not_there_is_refused_with_the_nearest_name(study: StudyFolder) -> None:
     with pytest.raises(
         ConfigError, match=r"--retrain: got 'digits/plian/0', .*did you mean 'digits/plain/0'"
     ):
         _verify(study, retrain="digits/plian/0")
+
+
+def test_a_study_of_images_that_a_program_gave_has_no_test_and_is_proved(tmp_path: Path) -> None:
+    images_NHWC = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    (tmp_path / "net.py").write_text(small_study.NET)
+    model = f"{tmp_path / 'net.py'}:plain"
+    bakeoff.ImageClassifier(model, image_size=8, epochs=1, threads=1, out=tmp_path / "out").fit(
+        images_NHWC, ["ant", "bee"] * 10
+    )
+    found = bakeoff.verify(tmp_path / "out")
+    assert found.agrees, _differing(found)
+    run = next((tmp_path / "out/runs").glob("*/*/seed-0"))
+    values = json.loads((run / "record.json").read_text())
+    (run / "record.json").write_text(json.dumps({**values, "test_readings": [{"images": "5"}]}))
+    said = str(_differing(bakeoff.verify(tmp_path / "out")))
+    assert "1 readings of test images, but its task has none" in said
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
@@ -405,3 +517,23 @@ def test_files_that_changed_since_are_named(tmp_path: Path, class_folders: Path)
         f"images of 'colours' that are of other contents: {names[0]}",
     ]
     assert np.isclose(len(files) - 2, _verify(study).checks[-2].agreed)
+
+
+def test_a_file_that_was_left_out_and_is_repaired_makes_the_images_no_others(
+    tmp_path: Path, class_folders: Path
+) -> None:
+    images = Path(shutil.copytree(class_folders, tmp_path / "images"))
+    files = sorted(images.rglob("*.png"))
+    content = files[4].read_bytes()
+    files[4].write_bytes(content[:40])
+    values = small_study.study(task=[{"name": "colours", "data": str(images), "image_size": 8}])
+    options = runner.DataOptions(on_corrupt="exclude")
+    study = small_study.train(tmp_path, values, options=options).folder
+    files[4].write_bytes(content)
+    found = _verify(study, reevaluate=True, retrain="plain/0")
+    assert found.agrees, _differing(found)
+    name = files[4].relative_to(images).as_posix()
+    words = f"files that its runs left out can be read now: {name}"
+    said = [line for check in found.checks for line in check.unchecked]
+    assert f"'colours' was not evaluated: {words}" in said
+    assert f"colours/plain/0 was trained on other images: {words}" in said

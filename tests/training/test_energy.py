@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
 
 from bakeoff.training.energy import EnergyMeter
 
@@ -45,3 +50,31 @@ def test_a_processor_needs_no_gpu_to_be_read(tmp_path: Path) -> None:
     meter = EnergyMeter("cuda:0", powercap=counters(tmp_path))
     meter.sample()
     assert meter.joules == 0.0
+
+
+def test_a_counter_that_cannot_be_read_to_the_end_gives_no_number(tmp_path: Path) -> None:
+    meter = EnergyMeter(powercap=counters(tmp_path))
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    counters_left = tmp_path / "intel-rapl:0" / "energy_uj"
+    counters_left.write_text("9000000\n")
+    meter.sample()
+    assert meter.joules is None
+    counters(tmp_path, p0=10_000_000, p1=90_000_000)
+    meter.sample()
+    assert meter.joules is None  # what it gained meanwhile is not known
+
+
+def test_the_gpu_that_is_read_is_the_one_that_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With CUDA_VISIBLE_DEVICES=1 the second GPU is CUDA's first; NVML counts on."""
+    millijoules = {"GPU-aa": 1_000, "GPU-bb": 5_000}
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda index: list(millijoules)[index],
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid, nvmlDeviceGetTotalEnergyConsumption=millijoules.get,
+    ))  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="bb"))
+    meter = EnergyMeter("cuda:0", powercap=tmp_path / "none")
+    millijoules["GPU-bb"] = 9_000
+    meter.sample()
+    assert meter.joules == 4.0

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.data.duplicates import ALIKE, exact_groups, near_pairs
 from bakeoff.data.prepare import TaskData
@@ -86,7 +87,9 @@ def check_images(data: TaskData, progress: Progress = silent) -> TaskChecks:
     copies = {index for group in groups for index in group[1:]}
     among = np.array([i for i in range(len(data.keys)) if i not in copies], dtype=np.int64)
     telling = _side(data) >= LEAST_SIDE
-    near = near_pairs(data.images_NHWC, among if telling else among[:0], progress=progress)
+    near = near_pairs(
+        data.images_NHWC, among if telling else among[:0], rank_N=_before_training(data), progress=progress
+    )
     twins = Twins(Named(data), groups, near)
     classes = _classes(data)
     largest, smallest = max(c.train for c in classes), min(c.train for c in classes)
@@ -117,6 +120,14 @@ def check_images(data: TaskData, progress: Progress = silent) -> TaskChecks:
         test_exact=test_exact, test_near=test_near, flagged=_flagged(data, quality),
         seconds=round(time.perf_counter() - began, 3),
     )  # fmt: skip
+
+
+def _before_training(data: TaskData) -> NDArray[np.int64]:
+    """Rank images by their parts, held-out ones first: none of their twins in training is passed over."""
+    rank_N = np.zeros(len(data.keys), dtype=np.int64)
+    for rank, part in enumerate(reversed(PARTS)):
+        rank_N[getattr(data, part)] = rank
+    return rank_N
 
 
 def _side(data: TaskData) -> float:

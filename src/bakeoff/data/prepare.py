@@ -197,7 +197,14 @@ def prepare_listing(
     items = [item for item in wanted.items if item.key not in lost]
     labels_N = np.array([label for item, label in zip(wanted.items, wanted.labels, strict=True)
                          if item.key not in lost], dtype=np.int64)  # fmt: skip
-    parts = _cut(task, items, labels_N, wanted.class_ids, tested)
+    try:
+        parts = _cut(task, items, labels_N, wanted.class_ids, tested)
+    except DataError as error:  # they sufficed before the unreadable ones were left out
+        first, more = note.unreadable[0], len(note.unreadable) - 1
+        others = f" and {more} more" if more else ""
+        raise DataError(
+            f"{error}; left out because they cannot be read: {first['file']} ({first['reason']}){others}"
+        ) from None
     keys = [item.key for item in items]
     return _task_data(images_NHWC, labels_N, keys, parts, wanted, listing, note, began, cached)
 

@@ -54,6 +54,14 @@ class Link:
     mirrored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Copies:
+    """Copies of one file: the first in each part, the first of each label. A placeholder has thousands."""
+
+    by_part: dict[Part, int]
+    by_label: dict[int, int]  # in the order of the images
+
+
 class Twins:
     """Who is whose twin."""
 
@@ -61,6 +69,7 @@ class Twins:
         self._named = named
         self._members = {group[0]: list(group) for group in groups}
         self._head = {index: group[0] for group in groups for index in group}
+        self._known: dict[int, _Copies] = {}
         self._near: dict[int, list[tuple[int, float, bool]]] = {}
         for first, second, likeness, mirrored in zip(
             near.first_P.tolist(), near.second_P.tolist(), near.likeness_P.tolist(), near.mirrored_P.tolist(),
@@ -76,45 +85,66 @@ class Twins:
         heads = {*self._near, *self._members}
         return sorted({index for head in heads for index in self._members.get(head, [head])})
 
-    def links(self, index: int) -> Iterator[Link]:
-        """Yield an image's twins, exact ones first, then the likest; a placeholder may have thousands."""
-        head = self._head.get(index, index)
-        for other in self._members.get(head, []):
-            if other != index:
-                yield Link(other, 1.0, True, False)
-        for near, likeness, mirrored in self._near.get(head, []):
-            for other in self._members.get(near, [near]):
-                yield Link(other, likeness, False, mirrored)
-
     def leaks(self) -> list[CheckedPair]:
         """Pair every held-out image with its likest twin in a part before it; test images first."""
-        parts = self._named.parts
-        pairs = self._paired(lambda index, other: parts[other] in _BEFORE[parts[index]])
-        return sorted(pairs, key=lambda pair: (pair.first.part != "test", *_by_likeness(pair)))
+
+        def fits(index: int, copies: _Copies) -> int | None:
+            before = _BEFORE[self._named.parts[index]]
+            return min((copies.by_part[part] for part in before if part in copies.by_part), default=None)
+
+        return sorted(self._paired(fits), key=lambda pair: (pair.first.part != "test", *_by_likeness(pair)))
 
     def conflicts(self) -> list[CheckedPair]:
         """Pair every image with its likest twin of another label, if it has one; no pair twice."""
-        labels = self._named.labels
+
+        def fits(index: int, copies: _Copies) -> int | None:
+            own = self._named.labels[index]
+            return next((other for label, other in copies.by_label.items() if label != own), None)
+
         pairs = {
-            frozenset((pair.first.index, pair.second.index)): pair
-            for pair in reversed(self._paired(lambda index, other: labels[other] != labels[index]))
+            frozenset((pair.first.index, pair.second.index)): pair for pair in reversed(self._paired(fits))
         }
         return sorted(pairs.values(), key=_by_likeness)
 
     def repeats(self) -> list[CheckedPair]:
         """Pair every image with the likest earlier twin of the same part, if it has one."""
-        parts = self._named.parts
-        pairs = self._paired(lambda index, other: other < index and parts[other] == parts[index])
-        return sorted(pairs, key=_by_likeness)
 
-    def _paired(self, fits: Callable[[int, int], bool]) -> list[CheckedPair]:
+        def fits(index: int, copies: _Copies) -> int | None:
+            other = copies.by_part.get(self._named.parts[index], index)
+            return other if other < index else None
+
+        return sorted(self._paired(fits), key=_by_likeness)
+
+    def _paired(self, fits: Callable[[int, _Copies], int | None]) -> list[CheckedPair]:
         """Pair each image with the first of its twins that fits, in the order of the images."""
         pairs = []
         for index in self.involved():
-            link = next((link for link in self.links(index) if fits(index, link.other)), None)
+            link = next(self._links(index, fits), None)
             if link is not None:
                 pairs.append(self._pair(index, link))
         return pairs
+
+    def _links(self, index: int, fits: Callable[[int, _Copies], int | None]) -> Iterator[Link]:
+        """Yield of an image's exact copies, then of each near duplicate's, the first that fits."""
+        head = self._head.get(index, index)
+        exact = fits(index, self._copies(head))
+        if exact is not None:
+            yield Link(exact, 1.0, True, False)
+        for near, likeness, mirrored in self._near.get(head, []):
+            other = fits(index, self._copies(near))
+            if other is not None:
+                yield Link(other, likeness, False, mirrored)
+
+    def _copies(self, head: int) -> _Copies:
+        """Look up, or find out, what can be asked of an image's copies."""
+        if head not in self._known:
+            by_part: dict[Part, int] = {}
+            by_label: dict[int, int] = {}
+            for index in self._members.get(head, [head]):
+                by_part.setdefault(self._named.parts[index], index)
+                by_label.setdefault(self._named.labels[index], index)
+            self._known[head] = _Copies(by_part, by_label)
+        return self._known[head]
 
     def _pair(self, index: int, link: Link) -> CheckedPair:
         return CheckedPair(

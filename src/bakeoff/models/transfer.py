@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -253,8 +253,14 @@ class Rest(nn.Module):
 def split_frozen(preprocess: nn.Module, network: Stacked) -> tuple[Beginning, Rest] | None:
     """Cut a network behind the last of its first layers that never change what they compute.
 
-    Those are frozen, or without weights and chance. A base that is no plain sequence of
-    layers is taken whole or not at all.
+    Those are frozen, or without weights and chance; and the cut is in front of the first dense
+    layer among them. A product of matrices may sum in another order where a batch has another
+    size (docs/findings.md, 2026-11-26), so what is kept would have other last bits than what a
+    batch of the training has; convolutions and pools look at one image at a time.
+
+    What is no plain sequence of layers is taken whole or not at all. Dense layers inside of it, as
+    a transformer has them in every block, cannot be cut off, and computing all of it for every
+    batch would cost far more than rounding: what it gives is kept, equal up to the last bits.
 
     Args:
         preprocess: From bytes to what the network takes.
@@ -263,12 +269,46 @@ def split_frozen(preprocess: nn.Module, network: Stacked) -> tuple[Beginning, Re
     Returns:
         Both parts; None when not even one layer with weights is frozen in front.
     """
-    base = list(network.base) if isinstance(network.base, nn.Sequential) else [network.base]
+    base = list(_in_a_base(network.base))
     frozen = set(network.frozen)
-    count = next((k for k, layer in enumerate(base) if not _constant(layer, frozen)), len(base))
+    count = next(
+        (k for k, layer in enumerate(base) if isinstance(layer, nn.Linear) or not _constant(layer, frozen)),
+        len(base),
+    )
     if not any(True for layer in base[:count] for _ in layer.parameters()):
         return None
     return Beginning(preprocess, base[:count]), Rest(network, base[count:])
+
+
+def _in_a_row(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers that a network computes one after the other, those of its sequences one by one."""
+    if isinstance(network, Stacked):
+        yield from _in_a_base(network.base)
+        if network.probabilities:
+            yield nn.Softmax(dim=1)
+        yield from _in_a_row(network.head)
+    elif _is_sequence(network):
+        for layer in network:
+            yield from _in_a_row(layer)
+    else:
+        yield network
+
+
+def _in_a_base(base: nn.Module) -> Iterator[nn.Module]:
+    """Yield the same of the network that another one stands on."""
+    for layer in base if _is_row(base) else [base]:
+        yield from _in_a_row(layer)
+
+
+def _is_sequence(network: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Tell whether a network is its layers in a row: a sequence whose class adds nothing to that."""
+    return isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward
+
+
+def _is_row(base: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Tell the same of a whole network; ours say their shapes in a forward of their own, and are rows."""
+    ours = isinstance(base, nn.Sequential) and type(base).__module__.startswith(f"{__package__}.")
+    return ours or _is_sequence(base)
 
 
 def _owns_weights(layer: nn.Module) -> bool:
@@ -473,7 +513,7 @@ def without_output(network: nn.Module, classes: int) -> tuple[nn.Module, int]:
             f'tap = "features": the last dense layer, {name}, gives {last.out_features} values, '
             f"expected {classes}, the classes of its network"
         )
-    if isinstance(network, nn.Sequential) and "." not in name:
+    if _is_row(network) and "." not in name:
         names = [child for child, _ in network.named_children()]
         kept = names[: names.index(name)]
         return nn.Sequential(

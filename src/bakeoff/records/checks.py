@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-VERSION = 1  # of what is looked for and how; raised, everything is looked at again
+VERSION = 2  # of what is looked for and how; raised, everything is looked at again
 LISTED = 200  # pairs in a list, and unreadable files
 WORST = 50  # images of a kind, the worst first
 

@@ -95,15 +95,18 @@ def forget_run(folder: StudyFolder, run: RunFolder) -> None:
         folder.write_lock({**lock, FILES: kept, **({LATE: late} if LATE in lock else {})})
 
 
-def note_files(folder: StudyFolder, paths: Iterable[Path]) -> None:
+def note_files(folder: StudyFolder, paths: Iterable[Path], *, forget: bool = False) -> None:
     """Note the digests of a study's other files, as far as they are there.
 
     Args:
         folder: The study's, held by this process.
         paths: Files in it.
+        forget: Whether those that are not there have been taken away on purpose.
     """
-    lock = folder.read_lock() or {}
-    files = lock.get(FILES, {}) | _digests(folder, paths)
+    lock, paths = folder.read_lock() or {}, list(paths)
+    gone = {_place(folder, path) for path in paths} if forget else set()
+    others = {place: digest for place, digest in lock.get(FILES, {}).items() if place not in gone}
+    files = others | _digests(folder, paths)
     if files != lock.get(FILES):
         folder.write_lock({**lock, FILES: files})
 

@@ -138,6 +138,21 @@ class Predictions:
         return correct
 
 
+def _odd_array(kept: Predictions) -> str:
+    """Name an array that cannot belong to predictions, by its kind, its shape or a sign; or nothing."""
+    for name, kinds, dimensions in (
+        ("index_N", "iu", 1), ("label_N", "iu", 1), ("loss_N", "f", 1), ("top_NT", "iu", 2),
+        ("probability_NT", "f", 2),
+    ):  # fmt: skip
+        values: np.ndarray = getattr(kept, name)
+        fits = values.dtype.kind in kinds and values.ndim == dimensions and len(values) == len(kept.index_N)
+        if not fits or (kinds == "iu" and values.min(initial=0) < 0):
+            return name
+        if dimensions == 2 and len(values) and not 0 < values.shape[1] <= kept.top_NT.shape[1]:
+            return name
+    return ""
+
+
 class RunFolder:
     """The folder of one run: reading, and atomic writing."""
 
@@ -223,7 +238,12 @@ class RunFolder:
         missing = [key for key in names.values() if key not in arrays]
         if missing:
             raise StudyError(f"{self.predictions_path} does not hold predictions: {missing[0]} is missing")
-        return Predictions(**{name: arrays[key] for name, key in names.items()})
+        kept = Predictions(**{name: arrays[key] for name, key in names.items()})
+        odd = _odd_array(kept)
+        if odd:
+            words = f"{names[odd]} is of another kind or shape"
+            raise StudyError(f"{self.predictions_path} does not hold predictions: {words}")
+        return kept
 
     def read_probabilities(self, split: Literal["validation", "test"] = "test") -> np.ndarray | None:
         """Read the probabilities of all classes back, where they still are.

@@ -73,6 +73,8 @@ STUDY_FILE = "study.toml"  # that `bakeoff train` leaves for its user
 
 MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
 
+_LEAST = set(MANIFEST_COLUMNS) - {"sha256"}  # a published list goes without the digests
+
 _TABLES = {"study", "command", "tasks", "resolved", "environment", FILES}  # of a lock
 
 
@@ -207,7 +209,10 @@ class StudyFolder:
             return []
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise StudyError(f"{path} does not hold a list of images: {error}") from None
-        return list(csv.DictReader(io.StringIO(text)))
+        rows = list(csv.DictReader(io.StringIO(text)))
+        if any(None in row or None in row.values() or not row.keys() >= _LEAST for row in rows):
+            raise StudyError(f"{path} does not hold a list of images: a row lacks a column")
+        return rows
 
     def write_examples(self, task: str, index_N: np.ndarray, images_NHWC: np.ndarray) -> None:
         """Keep small copies (uint8, at most 64 pixels) of the images that the report shows."""

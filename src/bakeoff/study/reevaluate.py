@@ -8,11 +8,12 @@ Shape letters: N images, K classes, T kept classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.prepare import TaskData, prepare
@@ -20,7 +21,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.evidence.verification import Check, Findings
 from bakeoff.evidence.verification.check import some
 from bakeoff.evidence.verification.ended import Contents, Ended
-from bakeoff.records import Predictions, claim_folder
+from bakeoff.records import Predictions, TaskRecord, claim_folder
 from bakeoff.records.atomic import read_arrays
 from bakeoff.records.run import VERIFICATION
 from bakeoff.spec import TaskSpec
@@ -136,6 +137,10 @@ def _images(found: Findings, contents: Contents, places: Places, task: TaskSpec)
         found.unchecked.append(f"'{task.name}' was not evaluated, its images are not here: {error}")
         return None
     known = contents.tasks.get(task.name)
+    repaired = readable_again(known, data.keys)
+    if repaired:
+        found.unchecked.append(f"'{task.name}' was not evaluated: {repaired}")
+        return None
     if known is not None and known.data_fingerprint != data.fingerprint:
         found.differing.append(
             f"the images of '{task.name}' are others than its runs have seen (fingerprint "
@@ -145,12 +150,28 @@ def _images(found: Findings, contents: Contents, places: Places, task: TaskSpec)
     return data
 
 
+def readable_again(known: TaskRecord | None, files: Iterable[str]) -> str:
+    """Say which files a task's runs have left out that are among the images now; nothing when none are.
+
+    They are no images of the study, and where they lie makes its other images no others.
+    """
+    left_out = {entry.get("file", "") for entry in known.excluded} if known is not None else set()
+    again = sorted(left_out.intersection(files))
+    return f"files that its runs left out can be read now: {some(again)}" if again else ""
+
+
 def _check_run(found: Findings, run: Ended, data: TaskData, places: Places, machine: Machine) -> None:
-    with found.trying():
+    with found.trying(run.name):
         kept = run.folder.read_predictions("test")
         full = read_arrays(run.folder.probabilities_path, "probabilities") or {}
         if kept is None:
             found.unchecked.append(f"{run.name}: there are weights and no predictions of the test images")
+            return
+        try:
+            with safe_open(run.folder.weights_path, framework="np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            found.differing.append(f"{run.name}: its weights cannot be read: {_short(error)}")
             return
         try:
             trained = load(run.folder.path, device=machine.device, base_dir=places.base_dir)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bakeoff.errors import BakeoffError, ResourceError
@@ -17,7 +18,7 @@ from bakeoff.records import RunFolder, RunRecord, StudyFolder, claim_folder
 from bakeoff.records.digests import FILES, LATE, file_sha256
 from bakeoff.records.run import VERIFICATION
 from bakeoff.study.progress import StudyListener
-from bakeoff.study.reevaluate import environment_differences
+from bakeoff.study.reevaluate import environment_differences, readable_again
 from bakeoff.study.runner import DataOptions, run_study
 from bakeoff.study.selection import Selection
 from bakeoff.study.verify_images import Places
@@ -78,7 +79,12 @@ def check_retraining(
         except BakeoffError as error:
             found.unchecked.append(f"could not be trained again: {error}")
             return found.close()
-        _compare(found, contents, run, again.run(run.task.name, run.candidate.name, run.record.seed))
+        files = [image["file"] for image in again.read_manifest(run.task.name)]
+        repaired = readable_again(contents.tasks.get(run.task.name), files)
+        if repaired:
+            found.unchecked.append(f"{run.name} was trained on other images: {repaired}")
+        else:
+            _compare(found, contents, run, again.run(run.task.name, run.candidate.name, run.record.seed))
     return found.close()
 
 
@@ -91,7 +97,12 @@ def _compare(found: Findings, contents: Contents, run: Ended, again: RunFolder) 
     if record.data_fingerprint != run.record.data_fingerprint:
         found.differing.append(f"{run.name}: the images here are others than it has seen")
         return
-    if _same_weights(contents, run, again):
+    try:
+        same = _same_weights(contents, run, again)
+    except (OSError, SafetensorError) as error:
+        found.differing.append(f"{run.name}: its weights cannot be read: {error}")
+        return
+    if same:
         found.agreed += 1
         return
     words = f"{run.name}: other weights; {_far(run, record, again)}"

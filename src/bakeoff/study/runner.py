@@ -6,7 +6,7 @@ was interrupted continues from its checkpoint, one that failed is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -267,11 +267,25 @@ def _run_all(
             position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
         )
         if last_of_task:
-            keep_examples(folder, run.job.task.name, run.job.data)
-            keep_attributions(folder, [one.job for one in planned if one.job.task.name == run.job.task.name])
-            keep_label_errors(folder, run.job.task.name, run.job.data)
-            note_files(folder, folder.task_files(run.job.task.name))
+            _keep_shown(folder, [one.job for one in planned if one.job.task.name == run.job.task.name])
     write_results(folder, spec)
+
+
+def _keep_shown(folder: StudyFolder, jobs: Sequence[Job]) -> None:
+    """Keep what the report shows of a task whose runs have ended.
+
+    Each file is noted before the next is made: attributions may take minutes, and who stops there has
+    a study whose files are those of its lock.
+    """
+    task, data = jobs[0].task.name, jobs[0].data
+    steps: list[Callable[[], None]] = [
+        lambda: keep_examples(folder, task, data),
+        lambda: keep_label_errors(folder, task, data),
+        lambda: keep_attributions(folder, jobs),
+    ]
+    for step in steps:
+        step()
+        note_files(folder, folder.task_files(task), forget=True)
 
 
 def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_seconds: float) -> RunRecord:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import BakeoffError, ConfigError, ResourceError, nearest
-from bakeoff.evidence.verification import Check, Findings, check_records
+from bakeoff.evidence.verification import Check, Findings, check_records, guarded
 from bakeoff.evidence.verification.check import some
 from bakeoff.evidence.verification.ended import Contents, Ended
 from bakeoff.models.architecture import OnSource, architecture_digest, user_files
@@ -51,7 +51,7 @@ def _kept_locations(contents: Contents, flags: Sequence[Any]) -> dict[str, Path]
     """Read ``--data`` from the flags that a study was started with, as far as those paths are here."""
     sources = sorted({task.data for task in contents.spec.tasks})
     found = {}
-    for flag, value in pairwise(flags):
+    for flag, value in pairwise(flags if isinstance(flags, list) else []):
         if flag != "--data":
             continue
         name, equals, path = str(value).rpartition("=")
@@ -149,11 +149,12 @@ def locked_machine(contents: Contents, device: str, threads: int | None) -> Mach
         ResourceError: The device that was asked for is not here.
     """
     resolved = (contents.folder.read_lock() or {}).get("resolved", {})
-    threads = threads or resolved.get("threads")
+    locked = resolved.get("threads")
+    threads = threads or (locked if isinstance(locked, int) and locked > 0 else None)
     if device == "auto":
         try:
             return resolve_machine(str(resolved.get("device", "cpu")), threads)
-        except ResourceError:
+        except (ConfigError, ResourceError):  # of another machine, or of a lock that was edited
             device = "cpu"
     return resolve_machine(device, threads)
 
@@ -194,10 +195,10 @@ def verify_records(contents: Contents, places: Places, *, images: bool) -> list[
         The checks of `evidence.verification` and those of this module.
     """
     own: list[Callable[[Contents], Check]] = [check_manifests, check_controls]
-    checks = [*check_records(contents), *(check(contents) for check in own)]
-    checks.append(check_identities(contents, places.base_dir))
+    checks = [*check_records(contents), *(guarded(check, contents) for check in own)]
+    checks.append(guarded(check_identities, contents, places.base_dir))
     if images:
-        checks.append(check_images(contents, places))
+        checks.append(guarded(check_images, contents, places))
     else:
         found = Findings("the images against their manifest", "images")
         found.unchecked.append("the images were not asked for")

@@ -35,7 +35,7 @@ def check_manifests(contents: Contents) -> Check:
     found = Findings("images and split by their manifest", "digests of manifests")
     for name, task in contents.tasks.items():
         spec = next(task for task in contents.spec.tasks if task.name == name)
-        with found.trying():
+        with found.trying(f"manifest of '{name}'"):
             images = contents.folder.read_manifest(name)
             if not images:
                 found.unchecked.append(f"task '{name}' has no manifest")
@@ -62,7 +62,7 @@ def check_images(contents: Contents, places: Places) -> Check:
     for task in contents.spec.tasks:
         if task.name not in contents.tasks:
             continue
-        with found.trying():
+        with found.trying(f"images of '{task.name}'"):
             images = contents.folder.read_manifest(task.name)
             if not images:
                 found.unchecked.append(f"task '{task.name}' has no manifest")

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -25,10 +27,12 @@ class EnergyMeter:
         self._gpu = _gpu(device)
         self._before = self._read()
         self._joules = 0.0
+        self._lost = False  # whether a counter could not be read any more: the sum would be too small
 
     def sample(self) -> None:
         """Read the counters; often enough that none runs over twice between two readings."""
         now = self._read()
+        self._lost = self._lost or not now.keys() >= self._before.keys()
         for path, joules in now.items():
             gained = joules - self._before.get(path, joules)
             self._joules += gained if gained >= 0 else gained + _range(path)
@@ -36,8 +40,8 @@ class EnergyMeter:
 
     @property
     def joules(self) -> float | None:
-        """What was counted up to the last sample; None where nothing can be read."""
-        return self._joules if self._before else None
+        """What was counted up to the last sample; None where nothing can be read, or not to the end."""
+        return self._joules if self._before and not self._lost else None
 
     def _read(self) -> Mapping[str, float]:
         found: dict[str, float] = {}
@@ -75,7 +79,9 @@ def _gpu(device: str) -> Callable[[], float] | None:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+        # By its name: CUDA numbers the GPUs that it may see, NVML all of them.
+        uuid = torch.cuda.get_device_properties(torch.device(device)).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except Exception:  # not installed, no driver, or a GPU that does not count
         return None

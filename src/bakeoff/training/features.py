@@ -1,7 +1,9 @@
 """Frozen work, paid once: what the frozen beginning of a network makes of each image, kept on disk.
 
-Nothing in the beginning moves or is random, so without augmentation the rest of the network
-trains on what is kept exactly as it would on images. With augmentation a candidate names
+Nothing in the beginning moves or is random, and it ends in front of the first dense layer, whose
+last bits may depend on the other images of a batch (`models.transfer.split_frozen`). So without
+augmentation the rest of the network trains on what is kept exactly as it would on images. A probe
+is fitted to kept features alone, so for it they are of the whole base. With augmentation a candidate names
 how many augmented views of each training image are kept, which its epochs take in turn; they
 are the same for all seeds. Test images are left out; they are read once, as images, by the
 whole network.
@@ -102,7 +104,7 @@ def keep_features(
     Raises:
         ResourceError: The disk is full.
     """
-    beginning, count = _beginning(model, whole_base), 0 if whole_base else views_of(job)
+    beginning, count = _beginning(model, job, whole_base), 0 if whole_base else views_of(job)
     if beginning is None or count is None:
         return None
     train, validation = np.sort(job.data.train), job.data.validation
@@ -160,7 +162,7 @@ def some_features(
     Returns:
         The features, or None where none would be kept.
     """
-    beginning, views = _beginning(model, whole_base), 0 if whole_base else views_of(job)
+    beginning, views = _beginning(model, job, whole_base), 0 if whole_base else views_of(job)
     if beginning is None or views is None:
         return None
     one = _Pass(beginning, store, np.sort(job.data.train)[:images], job, autocast)
@@ -179,10 +181,10 @@ def some_features(
 
 def kept_names(model: nn.Module, job: Job) -> tuple[str, ...]:
     """Name the layers of a classifier's network whose work is kept; none where nothing is."""
-    found = _split(model)
-    if found is None or views_of(job) is None or not isinstance(model, Classifier):
+    beginning = _beginning(model, job, whole_base=False)
+    if beginning is None or views_of(job) is None or not isinstance(model, Classifier):
         return ()
-    kept = {id(layer) for layer in found[0].layers}
+    kept = {id(layer) for layer in beginning.layers}
     return tuple(name for name, layer in model.network.named_modules() if id(layer) in kept)
 
 
@@ -217,8 +219,9 @@ def _split(model: nn.Module) -> tuple[Beginning, Rest] | None:
     return split_frozen(model.preprocess, model.network)
 
 
-def _beginning(model: nn.Module, whole_base: bool) -> Beginning | None:
-    """Return what of a classifier comes before its head, or as much of it as is frozen."""
+def _beginning(model: nn.Module, job: Job, whole_base: bool) -> Beginning | None:
+    """Return what of a classifier comes before its head, or as much of it as is frozen and kept."""
+    whole_base = whole_base or job.candidate.probe
     if whole_base and isinstance(model, Classifier) and isinstance(model.network, Stacked):
         layers: list[nn.Module] = [model.network.base]
         return Beginning(model.preprocess, layers)

@@ -7,7 +7,7 @@
 What needs the images, the networks or the weights is checked by `study.verify`.
 """
 
-from bakeoff.evidence.verification.check import Check, Findings, Verification
+from bakeoff.evidence.verification.check import Check, Findings, Verification, guarded
 from bakeoff.evidence.verification.records import check_records
 
-__all__ = ["Check", "Findings", "Verification", "check_records"]
+__all__ = ["Check", "Findings", "Verification", "check_records", "guarded"]

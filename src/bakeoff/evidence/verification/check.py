@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bakeoff.errors import BakeoffError
+from bakeoff.errors import BakeoffError, BusyError
+
+_OF_FILES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)  # with strange contents
 
 Outcome = Literal["agrees", "differs", "not checked"]
 
@@ -65,12 +67,17 @@ class Findings:
             self.differing.append(otherwise)
 
     @contextmanager
-    def trying(self) -> Iterator[None]:
-        """Count an error of ours in the block as a difference, in its own words."""
+    def trying(self, about: str = "") -> Iterator[None]:
+        """Count an error in the block as a difference: ours in its own words, others with what it is about.
+
+        Whoever edits a file may leave anything in it, and a proof must not end at the first such file.
+        """
         try:
             yield
         except BakeoffError as error:
             self.differing.append(str(error))
+        except _OF_FILES as error:
+            self.differing.append(_odd(about, error))
 
     def close(self) -> Check:
         """Return what was found."""
@@ -78,6 +85,34 @@ class Findings:
             title=self.title, noun=self.noun, agreed=self.agreed, differing=tuple(self.differing),
             unchecked=tuple(self.unchecked), remarks=tuple(self.remarks),
         )  # fmt: skip
+
+
+def guarded(check: Callable[..., Check], *arguments: Any) -> Check:
+    """Make a check; one that a damaged file ends is a difference, and the others are made all the same.
+
+    Args:
+        check: Named ``check_`` and what it looks at.
+        arguments: Of it.
+
+    Returns:
+        What it found.
+    """
+    about = check.__name__.removeprefix("check_").replace("_", " ")
+    try:
+        return check(*arguments)
+    except BusyError:
+        raise
+    except BakeoffError as error:
+        said = str(error)
+    except _OF_FILES as error:
+        said = _odd(about, error)
+    return Check(title=f"the {about}", noun="things", agreed=0, differing=(said,))
+
+
+def _odd(about: str, error: Exception) -> str:
+    """Say that a file holds what bakeoff does not write there."""
+    where = f"{about}: " if about else ""
+    return f"{where}a file is not as bakeoff writes it ({type(error).__name__}: {error})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ def check_files(contents: Contents) -> Check:
     elsewhere: dict[str, int] = {}
     for name, digest in noted.items():
         path = contents.folder.path / name
-        with found.trying():
+        with found.trying(name):
             now = file_sha256(path)
             if now is None and path.name in _MAY_BE_ELSEWHERE:
                 elsewhere[path.name] = elsewhere.get(path.name, 0) + 1
@@ -138,7 +138,7 @@ def _check_csv(contents: Contents, ours: str, found: Findings) -> None:
 
 def _check_json(contents: Contents, ours: dict[str, Any], found: Findings) -> None:
     path = contents.folder.json_path
-    with found.trying():
+    with found.trying("results.json"):
         there = read_json(path, "results", dict)
         if there is None:
             found.unchecked.append("there is no results.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bakeoff.evidence.verification.check import Check
+from bakeoff.evidence.verification.check import Check, guarded
 from bakeoff.evidence.verification.ended import Contents
 from bakeoff.evidence.verification.files import check_files, check_lock, check_tables
 from bakeoff.evidence.verification.runs import check_metrics, check_probabilities, check_runs
@@ -22,4 +22,4 @@ def check_records(contents: Contents) -> list[Check]:
         check_lock, check_files, check_runs, check_metrics, check_probabilities, check_split,
         check_readings, check_tables,
     )  # fmt: skip
-    return [check(contents) for check in checks]
+    return [guarded(check, contents) for check in checks]

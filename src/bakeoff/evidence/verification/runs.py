@@ -91,7 +91,7 @@ def check_metrics(contents: Contents) -> Check:
             found.expect(not run.record.metrics, f"{run.name}: {run.record.status}, and yet it has metrics")
             continue
         for split in SPLITS:
-            with found.trying():
+            with found.trying(run.name):
                 predictions = run.folder.read_predictions(split)
                 if predictions is None or not len(predictions.label_N):
                     without.setdefault(split, []).append(run.name)
@@ -117,7 +117,7 @@ def check_probabilities(contents: Contents) -> Check:
     found = Findings("predictions against probabilities", "sets of predictions")
     without = []
     for run in (run for run in contents.runs if run.finished):
-        with found.trying():
+        with found.trying(run.name):
             full = read_arrays(run.folder.probabilities_path, "probabilities")
             if full is None:
                 without.append(run.name)

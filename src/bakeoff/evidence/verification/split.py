@@ -23,7 +23,7 @@ def check_split(contents: Contents) -> Check:
     """Hold the manifest's parts against each other, the task's record and every run's predictions."""
     found = Findings("the split", "statements about parts")
     for name, task in contents.tasks.items():
-        with found.trying():
+        with found.trying(f"task '{name}'"):
             images = contents.folder.read_manifest(name)
             if not images:
                 found.unchecked.append(f"task '{name}' has no manifest")
@@ -55,7 +55,7 @@ def _check_predicted(found: Findings, run: Ended, task: TaskRecord, images: Sequ
     """See that a run predicted exactly the images of its parts, under their own labels."""
     number = {class_id: label for label, class_id in enumerate(task.class_ids)}
     for split in ("validation", "test"):
-        with found.trying():
+        with found.trying(run.name):
             kept = run.folder.read_predictions(split)
             if kept is None:
                 continue
@@ -75,7 +75,7 @@ def check_readings(contents: Contents) -> Check:
     found = Findings("readings of the test images", "logs of readings")
     since: list[str] = []
     for run in contents.runs:
-        with found.trying():
+        with found.trying(run.name):
             logged, record = run.folder.test_readings(), run.record
             if run.folder.test_readings_path.exists():
                 words = f"{run.name}: record.json and test_readings.json log different readings"
@@ -91,6 +91,9 @@ def check_readings(contents: Contents) -> Check:
 def _check_reading(found: Findings, run: Ended, task: TaskRecord | None) -> None:
     readings = run.record.test_readings
     count = len(readings)
+    if task is not None and task.counts.get("test") == 0:  # a program gave all its images to be learned from
+        found.expect(not count, f"{run.name}: {count} readings of test images, but its task has none")
+        return
     if run.finished:
         found.expect(count > 0, f"{run.name}: finished, and no reading of the test images is logged")
     if count > 1:  # each is logged before it begins; one that was broken off has given no result
