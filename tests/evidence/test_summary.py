@@ -287,7 +287,7 @@ def test_a_verdict_over_fewer_seeds_says_which(tmp_path: Path) -> None:
 
 def test_a_candidate_alone_is_compared_with_nobody(tmp_path: Path) -> None:
     assert summarise(tmp_path, CANDIDATES[1]).verdict == (
-        "model4 reached 86.1 %; there is nothing to compare it with."
+        "model4 reached 86.1 % (95 % interval 80.1 to 92.0 %); there is nothing to compare it with."
     )
 
 

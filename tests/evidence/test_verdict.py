@@ -12,8 +12,8 @@ def row(name: str, accuracy: float, seconds: float = 60.0) -> CandidateSummary:
     return CandidateSummary(
         name=name, model=name, note="", control_digest="c", differences={}, planned=3,
         statuses={}, reasons=(), seeds=(0, 1, 2),
-        accuracy=Interval(mean=accuracy, n=3), train_seconds=seconds,
-        parameters=1_000_000,
+        accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.02, n=3),
+        train_seconds=seconds, parameters=1_000_000,
     )  # fmt: skip
 
 
@@ -30,7 +30,8 @@ ROWS = {"a": row("a", 0.80, seconds=90), "b": row("b", 0.75), "c": row("c", 0.74
 def test_a_winner_that_is_told_apart_from_all_won() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("b", "a", 0.01, -0.05), pair("a", "c", 0.002)])
     assert found == (
-        "a won with 80.0 %, told apart from the runner-up b (75.0 %): +5.0 points, corrected p = 0.010. "
+        "a won with 80.0 % (95 % interval 77.0 to 82.0 %), "
+        "told apart from the runner-up b (75.0 %): +5.0 points, corrected p = 0.010. "
         "The recommendation is a: whatever is cheaper is significantly worse (90 s of "
         "training, 1.0 M parameters)."
     )
@@ -39,7 +40,8 @@ def test_a_winner_that_is_told_apart_from_all_won() -> None:
 def test_a_winner_that_is_not_told_apart_came_first_and_the_cheapest_equal_is_named() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.2), pair("a", "c", 0.1)])
     assert found == (
-        "a came first with 80.0 %, but cannot be told apart from b and c (+5.0 points, corrected p = 0.200). "
+        "a came first with 80.0 % (95 % interval 77.0 to 82.0 %), "
+        "but cannot be told apart from b and c (+5.0 points, corrected p = 0.200). "
         "The recommendation is c, the cheapest that is not significantly worse than the best (5.0 points "
         "below it, 95 % interval 0.0 to +10.0): 30 s of training, 1.0 M parameters."
     )
@@ -48,7 +50,8 @@ def test_a_winner_that_is_not_told_apart_came_first_and_the_cheapest_equal_is_na
 def test_a_winner_told_apart_from_the_runner_up_may_still_equal_a_third() -> None:
     found = group_verdict(ROWS, ["a", "b", "c"], [pair("a", "b", 0.01), pair("a", "c", 0.3)])
     assert found == (
-        "a came first with 80.0 % and is told apart from the runner-up b, but not from c. "
+        "a came first with 80.0 % (95 % interval 77.0 to 82.0 %) "
+        "and is told apart from the runner-up b, but not from c. "
         "The recommendation is c, the cheapest that is not significantly worse than the best (5.0 points "
         "below it, 95 % interval 0.0 to +10.0): 30 s of training, 1.0 M parameters."
     )

@@ -29,7 +29,7 @@ def group_verdict(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comp
     if not ranking:
         return "No run has finished."
     if len(ranking) == 1:
-        return f"{ranking[0]} reached {_accuracy(rows, ranking[0])}; there is nothing to compare it with."
+        return f"{ranking[0]} reached {_with_reach(rows, ranking[0])}; there is nothing to compare it with."
     winner, runner_up = ranking[0], ranking[1]
     alike = [
         name for name in ranking[1:]
@@ -41,16 +41,17 @@ def group_verdict(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comp
     if not alike:
         other = f"{runner_up} ({_accuracy(rows, runner_up)})"
         return (
-            f"{winner} won with {_accuracy(rows, winner)}, told apart from the runner-up {other}: "
+            f"{winner} won with {_with_reach(rows, winner)}, told apart from the runner-up {other}: "
             f"{_difference(between, rows)}.{advice}{_few_seeds(between)}"
         )
     if runner_up not in alike:
         return (
-            f"{winner} came first with {_accuracy(rows, winner)} and is told apart from the runner-up "
+            f"{winner} came first with {_with_reach(rows, winner)} and is told apart from the runner-up "
             f"{runner_up}, but not from {listing(alike)}.{advice}{_few_seeds(between)}"
         )
     return (
-        f"{winner} came first with {_accuracy(rows, winner)}, but cannot be told apart from {listing(alike)} "
+        f"{winner} came first with {_with_reach(rows, winner)}, "
+        f"but cannot be told apart from {listing(alike)} "
         f"({_difference(between, rows)}{_hidden(between)}).{advice}{_few_seeds(between)}"
     )
 
@@ -73,6 +74,15 @@ def task_verdict(verdicts: Sequence[str], ended: int, planned: int, *, tested: b
 def _accuracy(rows: Rows, name: str) -> str:
     interval = rows[name].accuracy
     return "no accuracy" if interval is None else percent(interval.mean)
+
+
+def _with_reach(rows: Rows, name: str) -> str:
+    """Write an accuracy with its interval, with which a verdict opens: how sure one can be."""
+    interval = rows[name].accuracy
+    if interval is None or interval.low is None or interval.high is None:
+        return _accuracy(rows, name)
+    reach = f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}"
+    return f"{percent(interval.mean)} ({100 * interval.level:g} % interval {reach})"
 
 
 def _difference(between: Comparison | None, rows: Rows) -> str:
