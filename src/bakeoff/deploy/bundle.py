@@ -55,7 +55,7 @@ class About:
     views: Literal["one", "mirror", "six"] = "one"  # in which each image is seen; part of the graph
     temperature: float = 1.0  # that the logits are divided by
     accuracy: dict[str, Any] = field(default_factory=dict)  # test, validation, low, high, images
-    tolerance: float = 0.0  # by which its probabilities may differ from the recorded ones
+    tolerance: float = 0.0  # by which its probabilities may differ from the recorded ones, in any batch
     resize_tolerance: float = 0.0  # ... where the graph itself made the image smaller or larger
     checked: bool = False  # whether they were compared
     quantized: str = ""  # "int8", or nothing for fp32
