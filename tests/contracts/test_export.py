@@ -98,7 +98,14 @@ def classifier(plan, size):
             last = [layer for layer in found.modules() if isinstance(layer, nn.Linear)][-1]
             factor = 1 / float(logits_BK.std(0).mean())
             last.weight.mul_(factor)
-            last.bias.mul_(factor).sub_(factor * logits_BK.mean(0))
+            if last.bias is not None:
+                last.bias.mul_(factor).sub_(factor * logits_BK.mean(0))
+            else:  # what all images have in common is taken out of the weights instead
+                seen = []
+                with last.register_forward_pre_hook(lambda layer, given: seen.append(given[0])):
+                    found(torch.from_numpy(images(8, size, 9)))
+                mean_F = seen[0].mean(0)
+                last.weight.sub_(torch.outer(last(mean_F), mean_F) / mean_F.square().sum())
     return placed(found, torch.device("cpu")).eval()
 
 
