@@ -6,6 +6,7 @@ candidate, task or seed say otherwise: the one with the best validation accuracy
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,11 +62,15 @@ def load(
         ConfigError: There is no such run or file, or its network cannot be built again.
         ResourceError: The device is not there, or a package is missing.
     """
-    path = Path(place).expanduser()
+    path = _expanded(place)
     if path.is_file() or path.suffix in (".onnx", ".pt2", ".safetensors"):
         if ensemble or (candidate, task, seed) != (None, None, None):
             raise ConfigError(
                 f"{path}: is one classifier; candidate, task, seed and ensemble belong to a study"
+            )
+        if device not in ("auto", "cpu"):
+            raise ConfigError(
+                f"--device: got '{device}', expected cpu: exported files compute on the processor"
             )
         return _load_file(path, raw=raw, threads=threads, base_dir=Path(base_dir))
     from bakeoff.study.trained import load as load_run
@@ -73,6 +78,10 @@ def load(
     runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
     members = [load_run(run.path, device=device, base_dir=base_dir, raw=raw) for run in runs]
     return Ensemble(members) if ensemble else members[0]
+
+
+def _expanded(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))  # Path.expanduser raises for an unknown user
 
 
 def find_runs(
@@ -224,7 +233,7 @@ def export(
     from bakeoff.study.trained import load as load_run
 
     form = _form(to, quantize=quantize, index=index, unchecked=unchecked)
-    run = find_runs(Path(place).expanduser(), candidate=candidate, task=task, seed=seed)[0]
+    run = find_runs(_expanded(place), candidate=candidate, task=task, seed=seed)[0]
     study = StudyFolder(run.path.absolute().parents[3])
     trained = load_run(run.path, base_dir=base_dir)
     shipment = _shipment(trained, study, Path(base_dir), quantized=quantize is not None)
@@ -287,7 +296,7 @@ def _target(out: str | Path | None, shipment: Shipment, form: Form) -> Path:
     suffix = SUFFIXES[form]
     if out is None:
         return Path(f"{shipment.name}{suffix}")
-    target = Path(out).expanduser()
+    target = _expanded(out)
     if target.suffix != suffix:
         raise ConfigError(f"--out: got '{target}', expected a file that ends in {suffix}")
     return target
@@ -299,7 +308,7 @@ def _images(
     """Find the images that the run was scored on: where the study says, from here or from its file."""
     from bakeoff.data.prepare import prepare
 
-    locations = {} if data is None else {task.data: Path(data).expanduser().absolute()}
+    locations = {} if data is None else {task.data: _expanded(data).absolute()}
     command = (study.read_lock() or {}).get("command") or {}
     told = Path(str(command.get("study", "")))
     places = [base_dir.absolute(), *([told.absolute().parent] if told.suffix == ".toml" else [])]

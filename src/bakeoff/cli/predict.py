@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import sys
 import threading
 import warnings
@@ -43,7 +45,9 @@ def predict(
     raw: Annotated[
         bool, typer.Option("--raw", help="Probabilities as the network gives them, not calibrated.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; of an exported file, cpu.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="On the processor.  [all cores]")] = None,
 ) -> int:
     """Name the classes of images.
@@ -58,7 +62,7 @@ def predict(
     places = _places(images)
     predictor = load(
         model, candidate=candidate, task=task, seed=seed, ensemble=ensemble, raw=raw, threads=threads,
-        device="cpu" if _is_onnx(model) else device,
+        device=device,
     )  # fmt: skip
     if threads is not None and not _is_onnx(model):
         _use_threads(threads)
@@ -73,8 +77,8 @@ def predict(
                 continue
             write(found)
             read += 1
-    if not (read or unreadable):
-        raise DataError(f"images: found none in {', '.join(images)}")
+        if not (read or unreadable):
+            raise DataError(f"images: found none in {', '.join(images)}")
     for found in unreadable:
         print(f"bakeoff: {found.file}: {found.reason}", file=sys.stderr)
     if unreadable:
@@ -86,7 +90,7 @@ def predict(
 def _places(images: Sequence[str]) -> list[str]:
     """Refuse a place that is not there, before anything is loaded."""
     for place in images:
-        if place != STDIN and not Path(place).expanduser().exists():
+        if place != STDIN and not os.path.exists(os.path.expanduser(place)):
             raise ConfigError(f"images: no file or folder {place}")
     if list(images).count(STDIN) > 1:
         raise ConfigError("images: got - twice, expected it once")
@@ -94,13 +98,17 @@ def _places(images: Sequence[str]) -> list[str]:
 
 
 def _listed(places: Sequence[str]) -> Iterator[str]:
-    """Yield places, those on standard input as they come."""
+    """Yield places, those on standard input as they come; a name is bytes, and need not be text."""
+    if STDIN in places and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     for place in places:
         if place != STDIN:
             yield place
             continue
         for line in sys.stdin:
             name = line.rstrip("\r\n")
+            if "\0" in name:
+                raise ConfigError("images: got a file's bytes on standard input, expected paths, one a line")
             if name:
                 yield name
 
@@ -117,13 +125,21 @@ def _use_threads(threads: int) -> None:
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[IO[str]]:
-    """Open what is written to: standard output, or a file that appears whole or not at all."""
+    """Open what is written to: standard output, or a file that appears whole or not at all.
+
+    A name that is no text, as old archives leave them, is written with its odd bytes escaped, as JSON would.
+    """
     if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         yield sys.stdout
         return
     from bakeoff.records import writing
 
-    with writing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        writing(out) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         yield file
 
 
