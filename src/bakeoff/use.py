@@ -44,6 +44,9 @@ def load(
 ) -> Predictor:
     """Load a classifier that is ready to be used.
 
+    A ``.pt2`` file and a network from a file of one's own run what is in them, whoever wrote it; of other
+    files and records only numbers are read.
+
     Args:
         place: A run's folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, a study's, or an exported file.
         candidate: Of a study; None is the recommended one.

@@ -53,7 +53,7 @@ def predict(
     """Name the classes of images.
 
     Folders are walked with all below them. Images that cannot be read are listed at the end, and the exit
-    code is then 1.
+    code is then 1. Of exported files open a .pt2 only from somebody you trust: it can hold any program.
     """
     from bakeoff.data.stream import find_images
     from bakeoff.use import load
