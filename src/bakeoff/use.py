@@ -1,7 +1,8 @@
 """Use what a study found: load its winner, and export it. `bakeoff predict` and `bakeoff export` in Python.
 
-A place is a run's folder, a study's, or an exported file. Of a study the recommended run is taken, unless
-candidate, task or seed say otherwise: the one with the best validation accuracy.
+A place is a run's folder, a study's, or an exported file. Of a study the run with the best validation
+accuracy is taken, unless candidate, task or seed say otherwise. (The report recommends the cheapest candidate
+that is not significantly worse; that one is named by `candidate`.)
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def load(
 
     Args:
         place: A run's folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, a study's, or an exported file.
-        candidate: Of a study; None is the recommended one.
+        candidate: Of a study; None is the one of the run with the best validation accuracy.
         task: Of a study; None where the study, or the candidate, has but one.
         seed: Of a study; None is the one with the best validation accuracy.
         ensemble: Average the probabilities of all finished seeds of the candidate.

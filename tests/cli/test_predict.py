@@ -130,6 +130,21 @@ def test_an_ensemble_is_between_its_seeds(study, images, monkeypatch):
     assert both == pytest.approx(sum(single) / 2, abs=1e-5)
 
 
+def test_which_run_of_a_study_answers_is_told_where_not_all_was_named(study, images, model, monkeypatch):
+    monkeypatch.chdir(study.path.parent)
+    best, one = bakeoff.open_study(study.path).best(), images / "ant" / "0.png"
+    why = "(the best by validation accuracy; --candidate names another)"
+    said = f"bakeoff: plain, seed {best.seed}, of task colours"
+    assert predict(study.path, one).stderr.splitlines() == [f"{said} {why}"]
+    by_name = predict(study.path, one, "--candidate", "plain").stderr.splitlines()
+    assert by_name == [f"{said} (the best by validation accuracy; --seed names another)"]
+    average = predict(study.path, one, "--candidate", "plain", "--ensemble").stderr.splitlines()
+    assert average == ["bakeoff: plain, seeds 0, 1, of task colours"]
+    assert predict(study.path, one, "--candidate", "plain", "--seed", 1).stderr == ""
+    run = study.run(best.task, best.candidate, best.seed).path
+    assert predict(run, one).stderr == predict(model, one).stderr == ""
+
+
 def test_a_file_is_written_whole_and_standard_output_stays_empty(model, images, tmp_path):
     result = predict(model, images, "--format", "csv", "--out", tmp_path / "x.csv")
     assert result.stdout == ""

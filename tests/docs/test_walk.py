@@ -45,11 +45,8 @@ def test_the_four_commands_of_the_readme_lead_from_a_folder_of_images_to_a_runni
         save(Path(predict[3]) / f"new {name}.png", picture(label, 99, 32, 40))
 
     def run(words: list[str]) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", *words], check=False, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        done = subprocess.run([sys.executable, "-m", *words], check=False, text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     run(train)

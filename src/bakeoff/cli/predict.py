@@ -66,6 +66,8 @@ def predict(
     )  # fmt: skip
     if threads is not None and not _is_onnx(model):
         _use_threads(threads)
+    for line in _choice(model, candidate, task, seed, ensemble=ensemble):
+        print(f"bakeoff: {line}", file=sys.stderr)
     unreadable: list[Named] = []
     read = 0
     with _written(out) as file, _progress(places) as tell:
@@ -85,6 +87,29 @@ def predict(
         print(f"bakeoff: {len(unreadable):,} of {read + len(unreadable):,} images could not be read",
               file=sys.stderr)  # fmt: skip
     return 1 if unreadable else 0
+
+
+def _choice(
+    model: str, candidate: str | None, task: str | None, seed: int | None, *, ensemble: bool
+) -> Iterator[str]:
+    """Say which of a study's runs answer, where not all was named."""
+    from bakeoff.records import StudyFolder
+    from bakeoff.use import find_runs
+
+    path = Path(os.path.expanduser(model))
+    if not path.is_dir() or StudyFolder(path).read_lock() is None or None not in (candidate, seed):
+        return
+    runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
+    records = [record for run in runs if (record := run.read()) is not None]
+    seeds = ", ".join(str(record.seed) for record in records)
+    named = candidate is not None and ensemble
+    why = "" if named else f" (the best by validation accuracy; {_others(candidate)} names another)"
+    first = records[0]
+    yield f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{why}"
+
+
+def _others(candidate: str | None) -> str:
+    return "--candidate" if candidate is None else "--seed"
 
 
 def _places(images: Sequence[str]) -> list[str]:
