@@ -230,7 +230,7 @@ def export(
 
     Raises:
         BakeoffError: There is no such run, its images are not at hand, the file does not say what was
-            recorded, or a package is missing; nothing is left behind then.
+            recorded, or a package is missing; no file is left behind that was not proved.
     """
     from bakeoff.deploy.card import card_of, write_card
     from bakeoff.deploy.export import export as write
@@ -242,6 +242,11 @@ def export(
     trained = load_run(run.path, base_dir=base_dir)
     shipment = _shipment(trained, study, Path(base_dir), quantized=quantize is not None)
     target = _target(out, shipment, form)
+    place_of_card = target.with_suffix(".md") if isinstance(card, bool) else _expanded(card)
+    if place_of_card.suffix in (target.suffix, ".json", ".npz"):
+        raise ConfigError(
+            f"--card: got '{card}', expected a Markdown file such as {target.with_suffix('.md')}"
+        )
     images = None
     if not unchecked:
         where = None if cache_dir is None else Path(cache_dir).absolute()
@@ -250,7 +255,6 @@ def export(
     if index and images is not None:
         found = _with_index(found, images, tell)
     if card:
-        place_of_card = target.with_suffix(".md") if card is True else Path(card)
         write_card(place_of_card, card_of(found, study, shipment.record))
         found = replace(found, card=place_of_card)
     return found

@@ -246,6 +246,13 @@ def test_the_cards_program_runs_and_prints_the_best_classes(exported, class_fold
     assert lines[0][0] == best[0]
 
 
+@pytest.mark.parametrize("card", ["x.onnx", "x.json", "x.index.npz"])
+def test_a_card_in_the_place_of_the_file_or_what_lies_beside_it_is_refused(colours, base_dir, tmp_path, card):
+    with pytest.raises(ConfigError, match=r"--card: got .*, expected a Markdown file such as .*x\.md"):
+        export(run_of(colours).path, out=tmp_path / "x.onnx", base_dir=base_dir, card=tmp_path / card)
+    assert left(tmp_path) == []
+
+
 def test_an_export_replaces_an_older_one_whole(colours, base_dir, tmp_path):
     (tmp_path / "x.onnx").write_text("older")
     export(run_of(colours).path, out=tmp_path / "x.onnx", base_dir=base_dir, card=False)
