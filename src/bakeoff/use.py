@@ -1,11 +1,13 @@
 """Use what a study found: load its winner, and export it. `bakeoff predict` and `bakeoff export` in Python.
 
-A place is a run's folder, a study's, or an exported file. Of a study the recommended run is taken, unless
-candidate, task or seed say otherwise: the one with the best validation accuracy.
+A place is a run's folder, a study's, or an exported file. Of a study the run with the best validation
+accuracy is taken, unless candidate, task or seed say otherwise. (The report recommends the cheapest candidate
+that is not significantly worse; that one is named by `candidate`.)
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,9 +45,12 @@ def load(
 ) -> Predictor:
     """Load a classifier that is ready to be used.
 
+    A ``.pt2`` file and a network from a file of one's own run what is in them, whoever wrote it; of other
+    files and records only numbers are read.
+
     Args:
         place: A run's folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, a study's, or an exported file.
-        candidate: Of a study; None is the recommended one.
+        candidate: Of a study; None is the one of the run with the best validation accuracy.
         task: Of a study; None where the study, or the candidate, has but one.
         seed: Of a study; None is the one with the best validation accuracy.
         ensemble: Average the probabilities of all finished seeds of the candidate.
@@ -61,11 +66,15 @@ def load(
         ConfigError: There is no such run or file, or its network cannot be built again.
         ResourceError: The device is not there, or a package is missing.
     """
-    path = Path(place).expanduser()
+    path = _expanded(place)
     if path.is_file() or path.suffix in (".onnx", ".pt2", ".safetensors"):
         if ensemble or (candidate, task, seed) != (None, None, None):
             raise ConfigError(
                 f"{path}: is one classifier; candidate, task, seed and ensemble belong to a study"
+            )
+        if device not in ("auto", "cpu"):
+            raise ConfigError(
+                f"--device: got '{device}', expected cpu: exported files compute on the processor"
             )
         return _load_file(path, raw=raw, threads=threads, base_dir=Path(base_dir))
     from bakeoff.study.trained import load as load_run
@@ -73,6 +82,10 @@ def load(
     runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
     members = [load_run(run.path, device=device, base_dir=base_dir, raw=raw) for run in runs]
     return Ensemble(members) if ensemble else members[0]
+
+
+def _expanded(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))  # Path.expanduser raises for an unknown user
 
 
 def find_runs(
@@ -217,18 +230,23 @@ def export(
 
     Raises:
         BakeoffError: There is no such run, its images are not at hand, the file does not say what was
-            recorded, or a package is missing; nothing is left behind then.
+            recorded, or a package is missing; no file is left behind that was not proved.
     """
     from bakeoff.deploy.card import card_of, write_card
     from bakeoff.deploy.export import export as write
     from bakeoff.study.trained import load as load_run
 
     form = _form(to, quantize=quantize, index=index, unchecked=unchecked)
-    run = find_runs(Path(place).expanduser(), candidate=candidate, task=task, seed=seed)[0]
+    run = find_runs(_expanded(place), candidate=candidate, task=task, seed=seed)[0]
     study = StudyFolder(run.path.absolute().parents[3])
     trained = load_run(run.path, base_dir=base_dir)
     shipment = _shipment(trained, study, Path(base_dir), quantized=quantize is not None)
     target = _target(out, shipment, form)
+    place_of_card = target.with_suffix(".md") if isinstance(card, bool) else _expanded(card)
+    if place_of_card.suffix in (target.suffix, ".json", ".npz"):
+        raise ConfigError(
+            f"--card: got '{card}', expected a Markdown file such as {target.with_suffix('.md')}"
+        )
     images = None
     if not unchecked:
         where = None if cache_dir is None else Path(cache_dir).absolute()
@@ -237,7 +255,6 @@ def export(
     if index and images is not None:
         found = _with_index(found, images, tell)
     if card:
-        place_of_card = target.with_suffix(".md") if card is True else Path(card)
         write_card(place_of_card, card_of(found, study, shipment.record))
         found = replace(found, card=place_of_card)
     return found
@@ -287,7 +304,7 @@ def _target(out: str | Path | None, shipment: Shipment, form: Form) -> Path:
     suffix = SUFFIXES[form]
     if out is None:
         return Path(f"{shipment.name}{suffix}")
-    target = Path(out).expanduser()
+    target = _expanded(out)
     if target.suffix != suffix:
         raise ConfigError(f"--out: got '{target}', expected a file that ends in {suffix}")
     return target
@@ -299,7 +316,7 @@ def _images(
     """Find the images that the run was scored on: where the study says, from here or from its file."""
     from bakeoff.data.prepare import prepare
 
-    locations = {} if data is None else {task.data: Path(data).expanduser().absolute()}
+    locations = {} if data is None else {task.data: _expanded(data).absolute()}
     command = (study.read_lock() or {}).get("command") or {}
     told = Path(str(command.get("study", "")))
     places = [base_dir.absolute(), *([told.absolute().parent] if told.suffix == ".toml" else [])]

@@ -4,7 +4,7 @@ import pytest
 import small_study
 from typer.testing import CliRunner
 
-from bakeoff.cli.export import agreement_lines, int8_lines
+from bakeoff.cli.export import agreement_lines, int8_lines, read_back_line
 from bakeoff.cli.main import app
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.quantize import Quantized, Speed
@@ -33,6 +33,9 @@ def test_an_export_is_told_line_by_line(study, tmp_path):
     assert lines[0].startswith(f"Exported: {tmp_path / 'x.onnx'} (")
     assert lines[1] == "That is plain, seed 0, of small, task digits."
     assert lines[2].startswith("Agrees with the recorded predictions of the test images: 107 images, largest")
+    assert lines[3].startswith(
+        "Agrees with the same images in batches, when they are computed one at a time: 48 images, largest"
+    )
     assert any(line.startswith("Agrees with Pillow where the graph itself resizes: ") for line in lines)
     assert lines[-2] == f"Index: {tmp_path / 'x.index.npz'} (it ships small copies of training images)"
     assert lines[-1] == f"Model card: {tmp_path / 'x.md'}"
@@ -54,7 +57,14 @@ def test_a_card_can_be_elsewhere_or_nowhere(study, tmp_path):
 def test_an_unchecked_export_says_so(study, tmp_path):
     result = export(study.path, "--to", "torch-export", "--out", tmp_path / "x.pt2", "--unchecked")
     assert "Not compared with the recorded predictions (--unchecked)." in result.output.splitlines()
-    assert "Read back, it computes the same bits." in result.output.splitlines()
+    assert read_back_line(0.0) in result.output.splitlines()
+
+
+def test_bits_are_told_of_weights_and_a_difference_of_answers():
+    assert read_back_line(0.0) == "Read back, it has the same weights and computes the same bits."
+    assert read_back_line(6e-8) == (
+        "Read back, it has the same weights, bit for bit; its answers differ by rounding (6.0e-08)."
+    )
 
 
 def test_images_whose_two_best_classes_are_too_close_are_counted_and_listed():

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import small_study
+from PIL import Image
 from typer.testing import CliRunner
 
 import bakeoff
@@ -129,6 +130,21 @@ def test_an_ensemble_is_between_its_seeds(study, images, monkeypatch):
     assert both == pytest.approx(sum(single) / 2, abs=1e-5)
 
 
+def test_which_run_of_a_study_answers_is_told_where_not_all_was_named(study, images, model, monkeypatch):
+    monkeypatch.chdir(study.path.parent)
+    best, one = bakeoff.open_study(study.path).best(), images / "ant" / "0.png"
+    why = "(the best by validation accuracy; --candidate names another)"
+    said = f"bakeoff: plain, seed {best.seed}, of task colours"
+    assert predict(study.path, one).stderr.splitlines() == [f"{said} {why}"]
+    by_name = predict(study.path, one, "--candidate", "plain").stderr.splitlines()
+    assert by_name == [f"{said} (the best by validation accuracy; --seed names another)"]
+    average = predict(study.path, one, "--candidate", "plain", "--ensemble").stderr.splitlines()
+    assert average == ["bakeoff: plain, seeds 0, 1, of task colours"]
+    assert predict(study.path, one, "--candidate", "plain", "--seed", 1).stderr == ""
+    run = study.run(best.task, best.candidate, best.seed).path
+    assert predict(run, one).stderr == predict(model, one).stderr == ""
+
+
 def test_a_file_is_written_whole_and_standard_output_stays_empty(model, images, tmp_path):
     result = predict(model, images, "--format", "csv", "--out", tmp_path / "x.csv")
     assert result.stdout == ""
@@ -141,6 +157,54 @@ def test_a_folder_without_images_and_a_place_that_is_not_there_are_refused(model
     gone = predict(model, tmp_path / "gone").exception
     assert isinstance(gone, ConfigError)
     assert str(gone) == f"images: no file or folder {tmp_path / 'gone'}"
+
+
+def test_nothing_is_written_where_there_was_nothing_to_read(model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    found = predict(model, tmp_path / "empty", "--format", "csv", "--out", tmp_path / "x.csv").exception
+    assert isinstance(found, DataError)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+@pytest.mark.parametrize("whence", ["folder", "standard input"])
+def test_names_that_are_no_text_are_escaped_as_json_would(model, images, tmp_path, format_, whence):
+    odd = os.fsencode(images / "ant") + b"/caf\xe9.png"
+    shutil.copy(images / "ant" / "0.png", odd)
+    command = [sys.executable, "-m", "bakeoff", "predict", str(model), "--format", format_, "--top", "1"]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in any ordinary locale
+    done = subprocess.run(
+        [*command, str(images / "ant") if whence == "folder" else "-"],
+        input=None if whence == "folder" else odd + b"\n", capture_output=True, env=strict, check=True,
+    )  # fmt: skip
+    (line,) = [line for line in done.stdout.decode("utf-8").splitlines() if "caf" in line]
+    assert "/caf\\udce9.png" in line
+    if format_ == "json":
+        assert os.fsencode(json.loads(line)["file"]) == odd
+    written = predict(model, images / "ant", "--format", format_, "--out", tmp_path / "x")
+    assert written.return_value == 0, written.exception
+    assert "/caf\\udce9.png" in (tmp_path / "x").read_text("utf-8")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif", ".bmp"])
+def test_an_image_on_standard_input_is_told_from_paths(model, images, suffix):
+    with Image.open(images / "ant" / "0.png") as image:
+        image.save(images / f"x{suffix}")
+    result = predict(model, "-", input=(images / f"x{suffix}").read_bytes())
+    assert isinstance(result.exception, ConfigError)
+    assert "got a file's bytes on standard input, expected paths, one a line" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_an_exported_file_refuses_a_device_that_it_cannot_compute_on(model, images):
+    found = predict(model, images, "--device", "cuda").exception
+    assert isinstance(found, ConfigError)
+    assert str(found) == "--device: got 'cuda', expected cpu: exported files compute on the processor"
+
+
+def test_the_home_of_an_unknown_user_is_one_line(images):
+    for arguments in (("~nobody-of-this-name/x.onnx", images), ("x.onnx", "~nobody-of-this-name/photos")):
+        assert isinstance(predict(*arguments).exception, ConfigError)
 
 
 def test_an_exported_file_needs_no_torch(model, images):

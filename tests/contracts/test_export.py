@@ -98,7 +98,14 @@ def classifier(plan, size):
             last = [layer for layer in found.modules() if isinstance(layer, nn.Linear)][-1]
             factor = 1 / float(logits_BK.std(0).mean())
             last.weight.mul_(factor)
-            last.bias.mul_(factor).sub_(factor * logits_BK.mean(0))
+            if last.bias is not None:
+                last.bias.mul_(factor).sub_(factor * logits_BK.mean(0))
+            else:  # what all images have in common is taken out of the weights instead
+                seen = []
+                with last.register_forward_pre_hook(lambda layer, given: seen.append(given[0])):
+                    found(torch.from_numpy(images(8, size, 9)))
+                mean_F = seen[0].mean(0)
+                last.weight.sub_(torch.outer(last(mean_F), mean_F) / mean_F.square().sum())
     return placed(found, torch.device("cpu")).eval()
 
 
@@ -147,15 +154,21 @@ def test_an_onnx_file_says_what_torch_says(classifier, name, size, traced, large
     np.testing.assert_allclose(bundle.score(given[:1]), expected_NK[:1], atol=2e-5)
 
 
-def test_a_program_of_torch_gives_the_same_bits(classifier, name, size, tmp_path):
+def test_a_program_of_torch_has_the_same_weights_and_gives_the_same_answers(classifier, name, size, tmp_path):
     said = about(name, size, size + 8, views="mirror", temperature=1.5)
     write_program(tmp_path / "x.pt2", classifier, said)
     given = images(3, size + 8)
-    expected_NK = computed(Shipped(classifier, recipe_of(said)).eval(), given, CLASSES)
+    shipped = Shipped(classifier, recipe_of(said)).eval()
     found = read_program(tmp_path / "x.pt2")
-    # Not to the last bit: it was seen to differ once in a long session (2026-11-26, MKL, stacked).
-    np.testing.assert_allclose(found.score(given), expected_NK, atol=1e-6)
-    np.testing.assert_allclose(found.score(given[:1]), expected_NK[:1], atol=2e-5)
+    weights, read = shipped.state_dict(), found.weights()
+    assert read.keys() == weights.keys()
+    for name, tensor in weights.items():
+        assert torch.equal(read[name], tensor), name
+        assert read[name].stride() == tensor.stride(), name  # the layout chooses how a layer is computed
+    # Equal bits in all of 12,000 tries, and once not (2026-11-26, Intel Xeon): see `deploy.export`.
+    np.testing.assert_allclose(found.score(given), computed(shipped, given, CLASSES), rtol=0, atol=1e-6)
+    # One image is computed by other sums than a batch: at most 4.3e-6 of 40 batches of 64 (MobileNet).
+    np.testing.assert_allclose(found.score(given[:1]), found.score(given)[:1], rtol=0, atol=1e-5)
     assert found.about == said
 
 

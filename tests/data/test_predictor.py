@@ -5,10 +5,11 @@ from pathlib import Path
 import layouts
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 from bakeoff.data.predictor import Ensemble, Predictor, Uncalibrated, best
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, DataError
 
 
 class ByColour(Predictor):
@@ -89,3 +90,46 @@ def test_a_path_is_a_path_however_it_is_given(tmp_path):
         == ByColour().predict([Path(tmp_path / "x.png")])
         == ["red"]
     )
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_array_is_drawn_as_a_file_of_the_same_pixels_is(mode, tmp_path):
+    bytes_HWC = np.random.default_rng(0).integers(0, 256, (9, 14, 4), dtype=np.uint8)
+    array = bytes_HWC[..., 0] if mode == "L" else bytes_HWC[..., : len(mode)]
+    Image.fromarray(array).save(tmp_path / "x.png")
+    model = ByColour()
+    assert np.array_equal(model.drawn(array), model.drawn(tmp_path / "x.png"))
+    assert len(model.predict(array)) == 1
+
+
+def test_an_image_that_was_only_opened_and_is_truncated_is_one_line(tmp_path):
+    layouts.save(tmp_path / "x.png", layouts.picture(0, 0))
+    (tmp_path / "x.png").write_bytes((tmp_path / "x.png").read_bytes()[:60])
+    with (
+        Image.open(tmp_path / "x.png") as image,
+        pytest.raises(DataError, match=r"images: unreadable \(.*truncated\), expected a whole image"),
+    ):
+        ByColour().predict(image)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"bytes of a file",
+        None,
+        [None],
+        np.zeros((2, 5, 7), np.uint8),
+        np.zeros((5, 7, 3)),
+        [list(range(999))],
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_short_line(given):
+    with pytest.raises(ConfigError, match=r"^images: got .*, expected ") as caught:
+        ByColour().predict(given)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 140
+
+
+def test_no_classes_cannot_be_asked_for():
+    with pytest.raises(ConfigError, match="k: got 0, expected at least 1"):
+        ByColour().top(coloured(1, 2, 3), k=0)

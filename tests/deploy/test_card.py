@@ -116,3 +116,18 @@ def test_records_without_environment_metrics_and_predictions_still_give_a_card(e
 def test_a_study_without_the_task_is_refused(exported, card, tmp_path):
     with pytest.raises(ConfigError, match="no longer has the task"):
         card_of(exported, StudyFolder(tmp_path), card.record)
+
+
+def test_how_to_use_a_file_says_what_it_does_not_know_and_which_kind_runs_code(card):
+    assert "three channels of 8 bits only" in section(render_card(card), "How to use it")
+    for form, runs in (("torch-export", True), ("safetensors", False)):
+        text = section(
+            render_card(replace(card, exported=replace(card.exported, form=form))), "How to use it"
+        )
+        assert ("open such a file only if you trust where it comes from" in text) == runs
+
+
+def test_last_digits_are_promised_of_fp32_alone(card):
+    int8 = replace(card.exported, about=replace(card.exported.about, quantized="int8"))
+    assert "by up to 0.0001 a file may differ" in section(render_card(card), "Limits")
+    assert "a file may differ" not in render_card(replace(card, exported=int8))

@@ -14,7 +14,8 @@ from PIL import Image
 import bakeoff
 from bakeoff.deploy import export as export_module
 from bakeoff.deploy.bundle import Bundle
-from bakeoff.deploy.forms import read_weights
+from bakeoff.deploy.forms import read_program, read_weights
+from bakeoff.deploy.shipped import InTorch
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.study.trained import load
 from bakeoff.use import export
@@ -43,6 +44,8 @@ def test_what_was_proved_is_told(exported):
     assert exported.agreement.holds
     assert exported.agreement.images == 6
     assert exported.agreement.largest < 1e-6
+    assert exported.alone.holds
+    assert exported.alone.images == 6
     assert exported.resizing.holds
     assert exported.resizing.largest > 0  # another resizing was tried, not the same bytes
     assert exported.size_bytes == exported.path.stat().st_size
@@ -91,8 +94,47 @@ def test_a_network_whose_bits_change_on_the_way_is_not_left_behind(colours, base
         return found
 
     monkeypatch.setattr(export_module, "read_weights", other)
-    with pytest.raises(StudyError, match="what was read back differs"):
+    with pytest.raises(StudyError, match="what was read back differs from 'plain' in its weights"):
         export(run_of(colours).path, "safetensors", out=tmp_path / "x.safetensors", base_dir=base_dir)
+    assert left(tmp_path) == []
+
+
+def test_answers_of_equal_weights_may_differ_by_rounding_which_is_told_and_by_no_more(
+    colours, base_dir, tmp_path, monkeypatch
+):
+    difference = 2**-20  # that a matrix product at another place in memory may make
+
+    def rounded(*args, **more):
+        found = read_program(*args, **more)
+        exact = found.score
+        monkeypatch.setattr(found, "score", lambda images_NHWC: exact(images_NHWC) + np.float32(difference))
+        return found
+
+    monkeypatch.setattr(export_module, "read_program", rounded)
+    found = export(run_of(colours).path, "torch-export", out=tmp_path / "x.pt2", base_dir=base_dir)
+    assert not found.identical
+    assert found.read_back == pytest.approx(difference, rel=0.1)
+    assert "up to rounding (largest difference 9.5e-07)" in found.card.read_text()
+    difference = 2**-15
+    with pytest.raises(StudyError, match=r"what was read back differs from 'plain' by up to 3\.1e-05, tol"):
+        export(run_of(colours).path, "torch-export", out=tmp_path / "y.pt2", base_dir=base_dir, card=False)
+    assert left(tmp_path) == ["x.md", "x.pt2"]
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("onnx", "onnx"), ("torch-export", "pt2")])
+def test_a_file_that_answers_otherwise_for_one_image_is_not_left_behind(
+    colours, base_dir, tmp_path, monkeypatch, form, suffix
+):
+    for kind in (Bundle, InTorch):
+        whole = kind.score
+
+        def score(self, images_NHWC, whole=whole):
+            found_NK = whole(self, images_NHWC)
+            return found_NK if len(images_NHWC) > 1 else found_NK[:, ::-1].copy()
+
+        monkeypatch.setattr(kind, "score", score)
+    with pytest.raises(StudyError, match=r"x\.\w+ disagrees with itself, one image at a time, on \d of 6"):
+        export(run_of(colours).path, form, out=tmp_path / f"x.{suffix}", base_dir=base_dir)
     assert left(tmp_path) == []
 
 
@@ -202,6 +244,13 @@ def test_the_cards_program_runs_and_prints_the_best_classes(exported, class_fold
     assert sorted(name for name, _ in lines) == ["ant", "bee", "cat"]
     best = Bundle.open(exported.path).top(tmp_path / "photo.jpg")[0][0]
     assert lines[0][0] == best[0]
+
+
+@pytest.mark.parametrize("card", ["x.onnx", "x.json", "x.index.npz"])
+def test_a_card_in_the_place_of_the_file_or_what_lies_beside_it_is_refused(colours, base_dir, tmp_path, card):
+    with pytest.raises(ConfigError, match=r"--card: got .*, expected a Markdown file such as .*x\.md"):
+        export(run_of(colours).path, out=tmp_path / "x.onnx", base_dir=base_dir, card=tmp_path / card)
+    assert left(tmp_path) == []
 
 
 def test_an_export_replaces_an_older_one_whole(colours, base_dir, tmp_path):

@@ -76,3 +76,23 @@ def test_the_index_of_another_run_or_none_is_refused(bundle, images, tmp_path):
     np.savez(tmp_path / "y.npz", labels=np.zeros(3))
     with pytest.raises(ConfigError, match="is no index of bakeoff, about is missing"):
         Index.open(tmp_path / "y.npz", bundle)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("labels", np.full(20, 3, np.int16)), ("labels", np.full(20, -1, np.int16)),
+        ("labels", np.zeros(19, int)),
+        ("labels", np.zeros(20)), ("keys", np.array(["x"] * 21)), ("offsets", np.zeros(20, np.int64)),
+        ("offsets", np.arange(21)), ("thumbnails", np.zeros(3, np.uint8)), ("about", np.array("{")),
+        ("about", np.array("3")), ("embeddings", np.zeros(())),
+    ],
+)  # fmt: skip
+def test_an_index_whose_parts_do_not_fit_together_is_refused_when_it_is_opened(
+    bundle, images, tmp_path, part, value
+):
+    write_index(tmp_path / "x.npz", bundle, *images, [str(n) for n in range(20)])
+    parts = {**np.load(tmp_path / "x.npz"), part: value}
+    np.savez(tmp_path / "x.npz", **parts)
+    with pytest.raises(ConfigError, match=r"x\.npz: (is damaged|is no index|is the index of another)"):
+        Index.open(tmp_path / "x.npz", bundle)

@@ -60,7 +60,7 @@ def test_one_image_is_as_good_as_a_list(folder, class_folders):
 
 
 @pytest.mark.parametrize(
-    "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
+    "pixels", [np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 5), np.uint8)]
 )
 def test_arrays_of_other_kinds_are_refused(folder, pixels):
     with pytest.raises(ConfigError, match="expected uint8"):

@@ -75,10 +75,13 @@ def _tell(console: Console, found: Exported) -> None:
     else:
         for line in agreement_lines(found.agreement, "the recorded predictions of the test images"):
             _say(console, line)
+    if found.alone is not None:
+        what = "the same images in batches, when they are computed one at a time"
+        _say(console, agreement_lines(found.alone, what)[0])
     if found.resizing is not None:
         _say(console, agreement_lines(found.resizing, "Pillow where the graph itself resizes")[0])
-    if found.identical:
-        _say(console, "Read back, it computes the same bits.")
+    if found.read_back is not None:
+        _say(console, read_back_line(found.read_back))
     if found.quantized is not None:
         for line in int8_lines(found.quantized):
             _say(console, line)
@@ -101,6 +104,15 @@ def agreement_lines(found: Agreement, what: str) -> list[str]:
             f"{len(found.undecided_changed):,} of them turned over."
         )
     return lines
+
+
+def read_back_line(difference: float) -> str:
+    """Say how far what was read back is what was written."""
+    if difference == 0.0:
+        return "Read back, it has the same weights and computes the same bits."
+    return (
+        f"Read back, it has the same weights, bit for bit; its answers differ by rounding ({difference:.1e})."
+    )
 
 
 def int8_lines(found: Quantized) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import sys
 import threading
 import warnings
@@ -43,13 +45,15 @@ def predict(
     raw: Annotated[
         bool, typer.Option("--raw", help="Probabilities as the network gives them, not calibrated.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; of an exported file, cpu.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="On the processor.  [all cores]")] = None,
 ) -> int:
     """Name the classes of images.
 
     Folders are walked with all below them. Images that cannot be read are listed at the end, and the exit
-    code is then 1.
+    code is then 1. Of exported files open a .pt2 only from somebody you trust: it can hold any program.
     """
     from bakeoff.data.stream import find_images
     from bakeoff.use import load
@@ -58,10 +62,12 @@ def predict(
     places = _places(images)
     predictor = load(
         model, candidate=candidate, task=task, seed=seed, ensemble=ensemble, raw=raw, threads=threads,
-        device="cpu" if _is_onnx(model) else device,
+        device=device,
     )  # fmt: skip
     if threads is not None and not _is_onnx(model):
         _use_threads(threads)
+    for line in _choice(model, candidate, task, seed, ensemble=ensemble):
+        print(f"bakeoff: {line}", file=sys.stderr)
     unreadable: list[Named] = []
     read = 0
     with _written(out) as file, _progress(places) as tell:
@@ -73,8 +79,8 @@ def predict(
                 continue
             write(found)
             read += 1
-    if not (read or unreadable):
-        raise DataError(f"images: found none in {', '.join(images)}")
+        if not (read or unreadable):
+            raise DataError(f"images: found none in {', '.join(images)}")
     for found in unreadable:
         print(f"bakeoff: {found.file}: {found.reason}", file=sys.stderr)
     if unreadable:
@@ -83,10 +89,33 @@ def predict(
     return 1 if unreadable else 0
 
 
+def _choice(
+    model: str, candidate: str | None, task: str | None, seed: int | None, *, ensemble: bool
+) -> Iterator[str]:
+    """Say which of a study's runs answer, where not all was named."""
+    from bakeoff.records import StudyFolder
+    from bakeoff.use import find_runs
+
+    path = Path(os.path.expanduser(model))
+    if not path.is_dir() or StudyFolder(path).read_lock() is None or None not in (candidate, seed):
+        return
+    runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
+    records = [record for run in runs if (record := run.read()) is not None]
+    seeds = ", ".join(str(record.seed) for record in records)
+    named = candidate is not None and ensemble
+    why = "" if named else f" (the best by validation accuracy; {_others(candidate)} names another)"
+    first = records[0]
+    yield f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{why}"
+
+
+def _others(candidate: str | None) -> str:
+    return "--candidate" if candidate is None else "--seed"
+
+
 def _places(images: Sequence[str]) -> list[str]:
     """Refuse a place that is not there, before anything is loaded."""
     for place in images:
-        if place != STDIN and not Path(place).expanduser().exists():
+        if place != STDIN and not os.path.exists(os.path.expanduser(place)):
             raise ConfigError(f"images: no file or folder {place}")
     if list(images).count(STDIN) > 1:
         raise ConfigError("images: got - twice, expected it once")
@@ -94,13 +123,17 @@ def _places(images: Sequence[str]) -> list[str]:
 
 
 def _listed(places: Sequence[str]) -> Iterator[str]:
-    """Yield places, those on standard input as they come."""
+    """Yield places, those on standard input as they come; a name is bytes, and need not be text."""
+    if STDIN in places and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     for place in places:
         if place != STDIN:
             yield place
             continue
         for line in sys.stdin:
             name = line.rstrip("\r\n")
+            if "\0" in name:
+                raise ConfigError("images: got a file's bytes on standard input, expected paths, one a line")
             if name:
                 yield name
 
@@ -117,13 +150,21 @@ def _use_threads(threads: int) -> None:
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[IO[str]]:
-    """Open what is written to: standard output, or a file that appears whole or not at all."""
+    """Open what is written to: standard output, or a file that appears whole or not at all.
+
+    A name that is no text, as old archives leave them, is written with its odd bytes escaped, as JSON would.
+    """
     if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         yield sys.stdout
         return
     from bakeoff.records import writing
 
-    with writing(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        writing(out) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         yield file
 
 

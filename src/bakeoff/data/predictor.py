@@ -18,7 +18,7 @@ from PIL import Image
 
 from bakeoff.data.decode import Fit, load_image, square
 from bakeoff.data.stream import draw_stream
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, DataError
 from bakeoff.evidence.calibration import scale_probabilities
 
 Picture = str | Path | NDArray[np.uint8] | Image.Image
@@ -64,7 +64,8 @@ class Predictor:
         """Name the likeliest class of each image.
 
         Args:
-            images: One image or several: paths, PIL images, or bytes of shape (H, W, 3).
+            images: One image or several: paths, PIL images, or bytes of shape (H, W, 3), (H, W, 4) with
+                transparency, or (H, W) in grey.
 
         Returns:
             A name for each.
@@ -113,6 +114,8 @@ class Predictor:
             DataError: As for `predict`.
             ConfigError: Likewise.
         """
+        if k < 1:
+            raise ConfigError(f"k: got {k}, expected at least 1")
         found_BK = self.probabilities(images)
         return [best(self.class_names, row_K, k) for row_K in found_BK]
 
@@ -140,15 +143,25 @@ class Predictor:
         if isinstance(image, str | Path):
             return load_image(image, self.image_size, self.fit)
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            channels = image.shape[2:]
+            if (
+                image.dtype != np.uint8
+                or image.ndim < 2
+                or channels not in ((), (3,), (4,))
+                or not image.size
+            ):
                 raise ConfigError(
                     f"images: got an array of {image.dtype} and shape {image.shape}, "
-                    "expected uint8 and (H, W, 3)"
+                    "expected uint8 and (H, W, 3), (H, W, 4) or (H, W)"
                 )
             image = Image.fromarray(image)
         if not isinstance(image, Image.Image):
-            raise ConfigError(f"images: got {image!r}, expected paths, PIL images or arrays")
-        return square(image, self.image_size, self.fit)
+            raise _no_picture(image)
+        try:
+            return square(image, self.image_size, self.fit)
+        except Exception as error:  # an image that was only opened is decoded here: see `open_image`
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"images: unreadable ({reason}), expected a whole image") from None
 
 
 class Ensemble(Predictor):
@@ -210,10 +223,16 @@ def several(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
         ConfigError: It is neither an image nor several.
     """
     one = isinstance(images, str | Path | Image.Image)
-    one = one or (isinstance(images, np.ndarray) and images.ndim == 3)
-    if not (one or isinstance(images, Iterable)):
-        raise ConfigError(f"images: got {images!r}, expected paths, PIL images or arrays")
+    one = one or (isinstance(images, np.ndarray) and images.ndim in (2, 3))
+    if not one and (isinstance(images, bytes) or not isinstance(images, Iterable)):
+        raise _no_picture(images)
     return cast("Iterable[Picture]", [images] if one else images)
+
+
+def _no_picture(found: object) -> ConfigError:
+    words = " ".join(repr(found).split())
+    shown = words if len(words) <= 60 else f"{type(found).__name__} {words[:40]}..."
+    return ConfigError(f"images: got {shown}, expected paths, PIL images or arrays")
 
 
 def best(class_names: Sequence[str], row_K: NDArray[np.float32], k: int) -> list[tuple[str, float]]:

@@ -55,9 +55,9 @@ class About:
     views: Literal["one", "mirror", "six"] = "one"  # in which each image is seen; part of the graph
     temperature: float = 1.0  # that the logits are divided by
     accuracy: dict[str, Any] = field(default_factory=dict)  # test, validation, low, high, images
-    tolerance: float = 0.0  # by which its probabilities may differ from the recorded ones
+    tolerance: float = 0.0  # by which its probabilities may differ from the recorded ones, in any batch
     resize_tolerance: float = 0.0  # ... where the graph itself made the image smaller or larger
-    checked: bool = False  # whether they were compared
+    checked: bool = False  # whether they were compared; of int8, those of the fp32 graph it was made from
     quantized: str = ""  # "int8", or nothing for fp32
     embedding: int = 0  # features of the second output
     pretrained: dict[str, Any] = field(default_factory=dict)  # what it stands on: network, seen, license

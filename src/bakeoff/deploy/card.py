@@ -175,15 +175,24 @@ def _use(card: Card) -> Iterable[str]:
     if card.exported.form != "onnx":
         yield from ("```python", "import bakeoff", "", f'model = bakeoff.load("{name}")',
                     'print(model.top("photo.jpg"))', "```")  # fmt: skip
+        if card.exported.form == "torch-export":
+            yield ""
+            yield _RUNS_CODE
         return
     yield from _SNIPPET.format(name=name).strip().splitlines()
     yield ""
     yield (
-        "The file resizes by itself. To get to the last digit what was scored, draw images as its study "
-        f'did: `bakeoff predict {name} photo.jpg`, or in Python `bakeoff.load("{name}").top("photo.jpg")`.'
+        "The file resizes by itself, but knows three channels of 8 bits only: its study laid transparent "
+        "pixels on white, and scaled 16 bits to 8. To get to the last digit what was scored, draw images "
+        f"as its study did: `bakeoff predict {name} photo.jpg`, or in Python "
+        f'`bakeoff.load("{name}").top("photo.jpg")`.'
     )
 
 
+_RUNS_CODE = (
+    "torch's format can hold any program, and reading it runs that: open such a file only if you trust where "
+    "it comes from. ONNX and safetensors files hold numbers and known operations."
+)
 _SNIPPET = """
 ```python
 import json
@@ -343,10 +352,22 @@ def _proved(card: Card) -> Iterable[str]:
     if exported.resizing is not None:
         what = "Pillow, on images of other sizes that the graph itself resized"
         yield f"- {_agreed(exported.resizing, what)}"
-    if exported.identical:
-        yield "- Read back, it computes bit for bit what the run's network computes on this processor"
+    if exported.alone is not None:
+        what = "the same images in batches, when they are computed one at a time"
+        yield f"- {_agreed(exported.alone, what)}"
+    if exported.read_back is not None:
+        yield f"- Read back, its weights are bit for bit the run's, {_read_back(exported.read_back)}"
     if exported.quantized is not None:
         yield "- The agreement above is that of the fp32 graph which int8 was made from"
+
+
+def _read_back(difference: float) -> str:
+    """Say how far answers are those of the run's network, in the same batches on the same processor."""
+    if difference == 0.0:
+        return "and so are its answers to these images on the processor that wrote it"
+    return (
+        f"and its answers to these images are the run's up to rounding (largest difference {difference:.2g})"
+    )
 
 
 def _agreed(found: Agreement, what: str) -> str:
@@ -368,6 +389,11 @@ def _limits(card: Card) -> Iterable[str]:
         "- The interval of the test accuracy is about images alone: another training of the same candidate "
         "moves the figure, too"
     )
+    if not card.exported.about.quantized:
+        yield (
+            "- The last digits of a probability depend on the processor, and on how many images are computed "
+            f"together: by up to {card.exported.about.tolerance:g} a file may differ from what was recorded"
+        )
     yield "- Groups of people, places or devices were not looked at one by one: the records do not know them"
     yield "- A high probability is no proof: on images unlike its classes it can be high as well"
 

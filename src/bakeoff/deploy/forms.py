@@ -1,7 +1,7 @@
 """The files that a classifier is written to, and how each is read back.
 
 - ``.onnx``: for any program with an ONNX runtime (`bundle` reads it, without torch).
-- ``.pt2``: torch's own exported program.
+- ``.pt2``: torch's own exported program; reading one runs what it holds, so that it must be a trusted one.
 - ``.safetensors`` with a ``.json`` of the same name: weights, and what is needed to build the network again.
 
 Each says what it is: `About`. Nothing is proved here; `export` does that.
@@ -85,10 +85,10 @@ def write_program(file: Path, classifier: Classifier, about: About) -> None:
 
 
 def read_program(file: Path) -> InTorch:
-    """Read torch's exported program.
+    """Read torch's exported program, which can hold any program: reading it runs what is in it.
 
     Args:
-        file: A ``.pt2`` that `bakeoff export` has written.
+        file: A ``.pt2`` that `bakeoff export` has written, from somebody who is trusted.
 
     Returns:
         The classifier, on the processor.

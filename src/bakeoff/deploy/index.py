@@ -77,10 +77,15 @@ class Index:
         missing = {"embeddings", "labels", "keys", "thumbnails", "offsets", "about"} - arrays.keys()
         if missing:
             raise ConfigError(f"{path}: is no index of bakeoff, {sorted(missing)[0]} is missing")
-        about = json.loads(str(arrays["about"]))
-        mine = (bundle.about.identity, bundle.about.quantized, bundle.about.embedding)
-        if (about.get("identity"), about.get("quantized"), arrays["embeddings"].shape[1]) != mine:
+        try:
+            about = dict(json.loads(str(arrays["about"])))
+        except (ValueError, TypeError):
+            raise ConfigError(f"{path}: is no index of bakeoff, it does not say whose it is") from None
+        mine = (bundle.about.identity, bundle.about.quantized, (bundle.about.embedding,))
+        if (about.get("identity"), about.get("quantized"), arrays["embeddings"].shape[-1:]) != mine:
             raise ConfigError(f"{path}: is the index of another classifier than {bundle.path}")
+        if not _fits_together(arrays, len(bundle.class_names)):
+            raise ConfigError(f"{path}: is damaged, its parts do not fit together")
         return cls(arrays, bundle.class_names)
 
     def nearest(self, embeddings_NF: NDArray[np.float32], k: int = 6) -> list[list[Similar]]:
@@ -108,6 +113,17 @@ class Index:
     def _similar(self, place: int, likeness: float) -> Similar:
         name = self.class_names[int(self.labels_M[place])]
         return Similar(name, str(self.keys_M[place]), likeness, self.thumbnail(place))
+
+
+def _fits_together(arrays: dict[str, NDArray[np.generic]], classes: int) -> bool:
+    """Tell whether every image of an index has a class, a name and a thumbnail."""
+    labels_M, offsets, count = arrays["labels"], arrays["offsets"], len(arrays["embeddings"])
+    numbered = labels_M.dtype.kind == offsets.dtype.kind == "i" and labels_M.ndim == offsets.ndim == 1
+    return bool(
+        numbered and len(labels_M) == len(arrays["keys"]) == len(offsets) - 1 == count
+        and np.isin(labels_M, range(classes)).all()
+        and offsets[0] == 0 and (np.diff(offsets) >= 0).all() and offsets[-1] == len(arrays["thumbnails"])
+    )  # fmt: skip
 
 
 def index_path(exported: Path) -> Path:

@@ -81,7 +81,7 @@ class InTorch(Predictor):
         about: What it is.
     """
 
-    def __init__(self, compute: Compute, about: About) -> None:
+    def __init__(self, compute: nn.Module, about: About) -> None:
         super().__init__(about.class_names, about.image_size, about.fit)
         self.about = about
         self._compute = compute
@@ -96,6 +96,10 @@ class InTorch(Predictor):
             Of shape (B, K).
         """
         return computed(self._compute, images_NHWC, len(self.class_names))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return what it computes with, by the names that the run's classifier has for it."""
+        return self._compute.state_dict()
 
     def raw(self) -> Predictor:
         """Return the same without its calibration."""

@@ -1,0 +1,129 @@
+"""A study's folder, read as results; nothing here trains, and torch is not needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bakeoff.errors import ConfigError, DataError, UnknownNameError, nearest
+from bakeoff.evidence.results import result_rows
+from bakeoff.records import RunRecord, StudyFolder
+
+if TYPE_CHECKING:
+    from bakeoff.study.trained import Trained
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study's folder, read as results."""
+
+    folder: StudyFolder
+
+    @property
+    def path(self) -> Path:
+        """Where the study lies."""
+        return self.folder.path
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """Every run that has ended, in the study's order."""
+        return list(self.folder.records())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `results.csv` as plain values, ready for a data frame."""
+        return result_rows(self.folder)
+
+    def table(self, width: int = 120) -> str:
+        """Return the verdict and the table of every task as text.
+
+        Args:
+            width: Characters of a line.
+
+        Returns:
+            The same words and digits as `bakeoff run` prints.
+        """
+        from rich.console import Console
+
+        from bakeoff.report.terminal import render_study
+
+        console = Console(width=width, no_color=True, force_terminal=False)
+        with console.capture() as capture:
+            console.print(render_study(self.folder))
+        return capture.get()
+
+    def best(self, task: str | None = None) -> RunRecord:
+        """Return the finished run with the best validation accuracy of a task.
+
+        Validation, not test: choosing by the test images would spend them.
+
+        Args:
+            task: Its name; None for a study of one task.
+
+        Returns:
+            Its record; of two equally good runs the earlier in the study's order.
+
+        Raises:
+            ConfigError: The study has several tasks and none was named, or has no such task.
+            DataError: No run of the task has finished.
+        """
+        tasks = [t.name for t in self.folder.spec().tasks]
+        if task is None and len(tasks) > 1:
+            raise ConfigError(f"task: the study has {len(tasks)}, expected one of {', '.join(tasks)}")
+        if task is not None and task not in tasks:
+            raise UnknownNameError(f"task: got '{task}'{nearest(task, tasks)}")
+        wanted = task or tasks[0]
+        finished = [r for r in self.records if r.task == wanted and r.status == "finished"]
+        if not finished:
+            raise DataError(f"task '{wanted}': no run has finished")
+        return max(finished, key=lambda record: record.metric("validation_accuracy"))
+
+    def load(
+        self, record: RunRecord | None = None, *, device: str = "cpu", base_dir: str | Path = "."
+    ) -> Trained:
+        """Load a run's model, ready to be used.
+
+        Args:
+            record: Whose; None takes that of `best`, in a study of one task.
+            device: Where it computes.
+            base_dir: What the path of a network from a file of one's own refers to.
+
+        Returns:
+            The model, as it was scored.
+
+        Raises:
+            ConfigError: The run's network cannot be built again from its study.
+        """
+        from bakeoff.study.trained import load
+
+        found = record or self.best()
+        path = self.folder.run(found.task, found.candidate, found.seed).path
+        return load(path, device=device, base_dir=base_dir)
+
+    def report(self, *, images: bool = True) -> Path:
+        """Write the page again and return where it is."""
+        from bakeoff.report.write import write_report
+
+        return write_report(self.folder, images=images)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.table())}</pre>"
+
+
+def open_study(path: str | Path) -> StudyResult:
+    """Read a study's folder.
+
+    Args:
+        path: What `run` calls `out`.
+
+    Returns:
+        The results of its runs so far.
+
+    Raises:
+        StudyError: The folder holds no study.
+    """
+    folder = StudyFolder(Path(path))
+    folder.spec()
+    return StudyResult(folder)
