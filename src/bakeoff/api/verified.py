@@ -10,7 +10,7 @@ from bakeoff.api.places import Where, absolute, locations
 from bakeoff.records import StudyFolder
 
 if TYPE_CHECKING:
-    from bakeoff.evidence.verification import Verification, guarded
+    from bakeoff.evidence.verification import Verification
     from bakeoff.study import StudyListener
 
 
@@ -54,7 +54,7 @@ def verify(
         ConfigError: There is no such run, device or path.
     """
     from bakeoff.data.source import silent
-    from bakeoff.evidence.verification import Verification
+    from bakeoff.evidence.verification import Verification, guarded
     from bakeoff.evidence.verification.ended import read_contents
     from bakeoff.report.reproduce import check_page
     from bakeoff.study.reevaluate import check_weights
