@@ -61,6 +61,15 @@ def test_a_task_of_fewer_seeds_is_done_when_these_are(tmp_path: Path) -> None:
     assert missing_runs(folder, spec) == ("5 classes: model1, seed 2",)
 
 
+def test_a_task_that_has_not_begun_is_one_line_of_what_is_missing(tmp_path: Path) -> None:
+    names = ("model1", "model4", "model5")
+    none = {("5 classes", name, seed) for name in names for seed in (0, 1, 2)}
+    folder = make_study(tmp_path, tasks=[FIVE], missing=none, examples=False)
+    spec = folder.spec()
+    assert [candidate.name for candidate in spec.candidates_of(spec.tasks[0])] == list(names)
+    assert missing_runs(folder, spec) == ("5 classes: all 9 runs of its 3 candidates",)
+
+
 def test_what_has_no_run_yet_says_what_it_will_stand_on(tmp_path: Path) -> None:
     folder = make_study(tmp_path, tasks=[FIVE], examples=False)
     spec = folder.spec()

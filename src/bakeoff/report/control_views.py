@@ -163,15 +163,25 @@ def machine_table(records: Sequence[RunRecord], number: int) -> Table:
 
 
 def missing_runs(folder: StudyFolder, spec: StudySpec) -> tuple[str, ...]:
-    """Name the runs that the study plans and that have not ended, a line for each candidate."""
+    """Name the runs that the study plans and that have not ended, a line for each candidate.
+
+    A task that has not begun is one line; with a single candidate or run it is named like any other.
+    """
     lines = []
     for task in spec.tasks:
-        for candidate in spec.candidates_of(task):
-            runs = {seed: folder.run(task.name, candidate.name, seed) for seed in spec.seeds_of(task)}
-            seeds = [seed for seed, run in runs.items() if run.read() is None]
-            if seeds:
-                noun = "seed" if len(seeds) == 1 else "seeds"
-                lines.append(f"{task.name}: {candidate.name}, {noun} {plain(seeds)}")
+        planned = spec.seeds_of(task)
+        missing = {
+            candidate.name: seeds
+            for candidate in spec.candidates_of(task)
+            if (seeds := [s for s in planned if folder.run(task.name, candidate.name, s).read() is None])
+        }
+        runs = sum(len(seeds) for seeds in missing.values())
+        if len(missing) > 1 and runs == len(spec.candidates_of(task)) * len(planned):
+            lines.append(f"{task.name}: all {runs} runs of its {len(missing)} candidates")
+            continue
+        for name, seeds in missing.items():
+            noun = "seed" if len(seeds) == 1 else "seeds"
+            lines.append(f"{task.name}: {name}, {noun} {plain(seeds)}")
     return tuple(lines)
 
 
