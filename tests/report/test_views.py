@@ -388,3 +388,12 @@ def test_how_rarely_equals_are_told_apart_is_claimed_of_what_was_compared(
     )
     said = study_view(folder, images=False).tasks[0].pairs_words
     assert f"If all {whom} were equally good, at most one study in twenty" in said
+
+
+def test_a_single_pair_is_told_as_one(tmp_path: Path) -> None:
+    two = [CandidateSketch(name="one", skill=1.0), CandidateSketch(name="two", skill=1.0)]
+    folder = make_study(tmp_path, tasks=TASKS[:1], candidates=two, seeds=[0])
+    task = study_view(folder, images=False).tasks[0]
+    assert task.pairs_words.startswith("The two cannot be told apart at 5 %.")
+    assert task.pairs is not None
+    assert "With one pair there is nothing to correct p for." in task.pairs.caption

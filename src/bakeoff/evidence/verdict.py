@@ -130,7 +130,7 @@ def sensitivity_words(comparisons: Sequence[Comparison]) -> str:
         return ""
     fewest, most = (end(len(pair.seeds) for pair in comparisons) for end in (min, max))
     seeds = f"{f'{fewest} to ' if fewest < most else ''}{most} seed{'s' if most > 1 else ''}"
-    given = f"With {comparisons[0].images} test images and {seeds} two candidates"
+    given = f"With {comparisons[0].images:,} test images and {seeds} two candidates"
     known = sorted(pair.smallest for pair in comparisons if pair.smallest is not None)
     alone = sorted(pair.smallest_alone for pair in comparisons if pair.smallest_alone is not None)
     if 2 * len(known) < len(comparisons) or not known:

@@ -33,10 +33,15 @@ def pairs_tables(task: TaskSummary, table_number: int) -> tuple[str, Table | Non
         folded = [pair for pair in ordered if pair not in shown_pairs]
     else:
         shown_pairs, folded = ordered, []
+    corrected = (
+        f"The p values are corrected for all {len(ordered)} pairs of this task by Holm's method; "
+        "the intervals are not."
+        if len(ordered) > 1
+        else "With one pair there is nothing to correct p for."
+    )
     caption = (
-        "Paired comparisons on the same test images. The p values are corrected for all "
-        f"{plural(len(ordered), 'pair')} of this task by Holm's method; the intervals are not. What could be "
-        "shown is the true difference that four of five such studies would find."
+        f"Paired comparisons on the same test images. {corrected} What could be shown is the true difference "
+        "that four of five such studies would find."
     )
     first = _pairs_table(caption, table_number, shown_pairs)
     rest = _pairs_table("The other pairs.", None, folded) if folded else None
@@ -101,6 +106,8 @@ def _pairs_words(task: TaskSummary, pairs: Sequence[Comparison]) -> str:
     # The groups overlap and there can be many; the first of each control holds its leader or comes nearest.
     alike = [listing(list(group.not_told_apart[0])) for group in task.groups if group.not_told_apart]
     result = f"{apart} of {plural(len(pairs), 'pair')} can be told apart at 5 %."
+    if len(pairs) == 1:
+        result = f"The two {'can' if apart else 'cannot'} be told apart at 5 %."
     if alike:
         result += f" Not told apart from each other: {'; '.join(alike)}."
     methods = {pair.method for pair in pairs}

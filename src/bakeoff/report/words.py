@@ -24,12 +24,15 @@ def shown(value: float | None, write: Callable[[float], str]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Put a minus sign where a number has a hyphen.
+    """Put a minus sign where a number has a hyphen, and thin spaces where it has commas.
 
     >>> typeset("-2.1 points") == f"{MINUS}2.1 points", typeset("model-4")
     (True, 'model-4')
+    >>> typeset("10,000 images, 5,6") == "10\N{NARROW NO-BREAK SPACE}000 images, 5,6"
+    True
     """
-    return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, text)
+    grouped_text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "\N{NARROW NO-BREAK SPACE}", text)
+    return re.sub(r"(?<![\w.)])-(?=\d)", MINUS, grouped_text)
 
 
 def grouped(value: float) -> str:
