@@ -167,6 +167,11 @@ def _usable(study: StudyFolder, record: RunRecord) -> RunFolder:
     folder = study.run(record.task, record.candidate, record.seed)
     if record.status != "finished":
         raise ConfigError(f"{folder.path} {record.status}: {record.reason}")
+    if record.external:
+        raise ConfigError(
+            f"{folder.path} is of an external program, '{record.candidate}', of which only predictions are "
+            "kept; name a candidate whose network bakeoff has trained with --candidate"
+        )
     if not folder.weights_path.exists():
         raise ConfigError(
             f"{folder.path} has no weights: a published copy of a study goes without them; "

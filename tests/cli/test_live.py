@@ -116,13 +116,15 @@ def test_an_estimate_is_a_table_of_what_is_to_do_what_is_done_and_what_cannot_be
             memory_bytes=1_500_000_000, disk_bytes=2_000_000),
         Row("t", "old", runs=0, done=3),
         Row("t", "bad", runs=3, done=0, problem="raised"),
+        Row("t", "theirs", runs=2, done=0, external=True, seconds=20.0, disk_bytes=1000),
     )  # fmt: skip
     console = Console(width=80, file=io.StringIO())
     console.print(estimate_table(Estimate(rows, "cpu, 1 threads", 0)))
-    _, new, old, bad = console.file.getvalue().splitlines()
+    _, new, old, bad, theirs = console.file.getvalue().splitlines()
     assert new.split() == ["new", "2", "1", "1.2", "M", "100", "90", "s", "1.5", "GB", "2.0", "MB"]
     assert old.split() == ["old", "0", "3"]
     assert bad.split() == ["bad", "3", "0", "no", "network"]
+    assert theirs.split() == ["theirs", "2", "0", "external", "20", "s", "1.0", "kB"]
 
 
 def test_an_estimate_of_several_tasks_names_them_and_cuts_no_number_at_80_columns():

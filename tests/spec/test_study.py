@@ -64,7 +64,8 @@ def refusal(values: Any) -> str:
         # Missing and of the wrong type
         ("name", ..., "name: is missing, expected a value"),
         ("task/0/data", ..., "task[1].data: is missing, expected a value"),
-        ("candidate/1/model", ..., "candidate[2]: got neither 'model' nor 'from', expected one of them"),
+        ("candidate/1/model", ...,
+         "candidate[2]: got neither 'model' nor 'from' nor 'external', expected one of them"),
         ("name", 3, "name: got 3, expected a text"),
         ("name", "", "name: got '', expected a text with a length of at least 1"),
         ("task", {"name": "t", "data": "digits"}, "task: got a table, expected a list"),
@@ -144,6 +145,56 @@ def test_a_wrong_key_is_told_before_a_missing_one():
 def test_an_entry_that_is_wrong_is_told_before_the_list_being_too_short():
     values = changed("candidate", [{"name": "small", "model": "m", "input_size": 2}])
     assert refusal(values).startswith("candidate[1].input_size: got 2")
+
+
+# External programs
+
+
+def _with_external(**keys: Any) -> dict[str, Any]:
+    values = copy.deepcopy(STUDY)
+    values["candidate"].append(
+        {"name": "theirs", "external": ["python", "theirs.py"], "recipe": {"time": "10m"}} | keys
+    )
+    return values
+
+
+def test_an_external_program_is_a_candidate_with_its_words_and_its_grace():
+    study = study_from_dict(_with_external(grace="5m"), "mine.toml")
+    assert study.candidates[2].external == ("python", "theirs.py")
+    assert study.candidates[2].grace.amount == 300
+    assert study_from_dict(_with_external(), "mine.toml").candidates[2].grace.amount == 60
+    assert study_from_dict(study.as_dict(), "study.lock") == study
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"external": "python theirs.py"}, "candidate[3].external: got 'python theirs.py', expected a list"),
+        ({"external": []}, "candidate[3].external: got an empty list, expected a list with a length of"),
+        ({"external": ["python", ""]}, "candidate[3].external[2]: got '', expected a text with a length of"),
+        ({"model": "model1"}, "candidate[3]: model and external: got both, expected one of them"),
+        ({"input_size": 32}, "candidate[3]: input_size: is about networks that bakeoff trains, not about"),
+        ({"probe": True}, "candidate[3]: probe: is about networks that bakeoff trains, not about external"),
+        ({"grace": "0s"}, "candidate[3].grace: got '0s', expected a time above 0 such as '90s'"),
+        ({"recipe": {"time": "1m", "batch_size": 8}},
+         "candidate[3]: recipe.batch_size: belongs to trainings of bakeoff, expected 'time' alone"),
+        ({"recipe": {}},
+         "candidate 'theirs': an external program is given seconds, got 30ep; expected recipe = { time = "),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_to_an_external_program_is_refused(keys, message):
+    assert refusal(_with_external(**keys)).startswith(message)
+
+
+def test_a_grace_without_a_program_and_a_network_on_one_are_refused():
+    assert refusal(changed("candidate/0/grace", "5m")).startswith(
+        "candidate[1]: grace: needs 'external', the program that it is about"
+    )
+    values = _with_external()
+    values["candidate"].append({"name": "on it", "from": "theirs"})
+    assert refusal(values).startswith(
+        "candidate 'on it'.from: got 'theirs', an external program, of which only predictions are kept"
+    )
 
 
 # Who competes where, under which recipe

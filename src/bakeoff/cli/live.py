@@ -27,6 +27,7 @@ from bakeoff import api
 from bakeoff.data.prepare import TaskData
 from bakeoff.evidence.summary import gather
 from bakeoff.evidence.words import count
+from bakeoff.models.architecture import title
 from bakeoff.records import RunRecord
 from bakeoff.report.terminal import render_summary
 from bakeoff.report.write import write_report
@@ -169,6 +170,10 @@ def estimate_table(estimate: Estimate) -> Table:
 def _costs(row: Row) -> tuple[RenderableType, ...]:
     if row.problem or not row.runs:
         return ("", "", Text("no network", style="red") if row.problem else "", "", "")
+    if row.external:
+        return (
+            "", Text("external", style="dim"), format_seconds(row.seconds), "", format_bytes(row.disk_bytes),
+        )  # fmt: skip
     return (
         count(row.parameters), f"{row.images_per_second:.0f}", format_seconds(row.seconds),
         format_bytes(row.memory_bytes), format_bytes(row.disk_bytes),
@@ -311,7 +316,8 @@ class Screen:
         line.state = "running"
         self._run_started, self._first = time.monotonic(), None
         if self._live is None:
-            self._say(f"{job.name}: starts ({job.precision}; {job.precision_reason})")
+            how = f"{job.precision}; {job.precision_reason}"
+            self._say(f"{job.name}: starts ({title(job.architecture) if job.is_external else how})")
 
     def on_step(self, job: Job, step: Step) -> bool:
         """Keep the figures of a step."""
@@ -353,7 +359,8 @@ class Screen:
         self._line(job).note = f"{split} {done:,}/{total:,}" if done < total else ""
         self._say_stopping()
         kept = split == "test" and self._trained > CHECKPOINT_SECONDS
-        if self._stop and (kept or split in ("features", "probe")):  # what features there are, are kept
+        # What features there are, are kept; an external program starts again in any case.
+        if self._stop and (kept or split in ("features", "probe", "external")):
             raise Stopped
 
     def on_run_end(self, job: Job, record: RunRecord) -> None:

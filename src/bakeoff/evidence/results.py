@@ -14,6 +14,7 @@ from typing import Any
 
 from bakeoff.evidence.calibration import read_calibration
 from bakeoff.evidence.deduplicated import deduplicated_results
+from bakeoff.evidence.external import without_unknown
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import StudyFolder
 from bakeoff.spec import Published, StudySpec
@@ -126,7 +127,7 @@ def _row(run: Run, published: Published) -> Row:
     row["predicted_batch"] = record.inference.get("batch")
     if not run.finished:
         _leave_out_zeros(row)
-    return row
+    return without_unknown(row) if record.external else row
 
 
 def _calibration(run: Run) -> Row:

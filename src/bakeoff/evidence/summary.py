@@ -24,6 +24,7 @@ from bakeoff.evidence.comparison import (
 from bakeoff.evidence.confidence import CandidateCalibration, calibrate_candidate
 from bakeoff.evidence.cost import Place, front, recommend
 from bakeoff.evidence.deduplicated import without_twins
+from bakeoff.evidence.external import command_words, control_words, without_unknown
 from bakeoff.evidence.findings import checks_of
 from bakeoff.evidence.intervals import Interval
 from bakeoff.evidence.metrics import METRICS
@@ -89,6 +90,7 @@ class CandidateSummary:
     source_seconds: float | None = None  # that the training of its source took, with what that one stands on
     peak_memory_bytes: int | None = None
     precision: str = ""
+    external: str = ""  # what was held equal for an external program, and what was not; empty for networks
     # What to make of it
     reported: Published | None = None  # as the study file has it, epochs included
     published: AgainstPublished | None = None
@@ -356,6 +358,8 @@ def _network(candidate: CandidateSpec) -> str:
     """Say what a candidate that has no run yet will be, in the words of a record."""
     if candidate.model is not None:
         return candidate.model
+    if candidate.external is not None:
+        return command_words(candidate.external)
     if candidate.is_pretrained:
         return candidate.source or ""
     place = "" if candidate.tap == "features" else "'s output"
@@ -378,19 +382,23 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
     if not records:
         return {}
     first, n = records[0], len(records)
+    known: dict[str, Any] = {
+        "parameters": first.parameters, "trainable": first.trainable,
+        "multiplications": first.multiplications,
+    }  # fmt: skip
     means = {
         name: sum(getattr(record, name) for record in records) / n
         for name in ("epochs", "train_seconds", "total_seconds", "images_per_second")
     }
     sources = [record.source for record in records if record.source]
     energies = [record.energy_joules for record in records if record.energy_joules is not None]
+    counted = known | means
     return {
-        **means,
+        **(without_unknown(counted) if first.external else counted),
+        "external": control_words(first),
         "pretrained": first.pretrained.get("seen", ""),
         "source": sources[0].get("candidate", "") if sources else "",
         "source_seconds": sum(s.get("train_seconds", 0.0) for s in sources) / n if sources else None,
-        "parameters": first.parameters, "trainable": first.trainable,
-        "multiplications": first.multiplications,
         "input_size": first.input_size, "precision": first.precision.get("used", ""),
         "peak_memory_bytes": max(record.peak_memory_bytes for record in records),
         "inference": next((record.inference for record in records if record.inference), {}),

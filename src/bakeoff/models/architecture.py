@@ -2,12 +2,14 @@
 
 A name (ours, or `my_net.py:build`) is a network from scratch. `OnSource` is one built on a
 candidate that was trained before it, which may itself have been built on another one;
-`OnBackbone` one built on a network of timm.
+`OnBackbone` one built on a network of timm. `External` is none: somebody else's program, of
+which nothing but its answers is known.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +19,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bakeoff.errors import ConfigError
+from bakeoff.evidence.external import command_words
 from bakeoff.evidence.provenance import seen_by
 from bakeoff.models.catalog import build_model, source_digest
 from bakeoff.models.pretrained import Backbone, build_backbone, find_weights, weights_digest
 from bakeoff.models.transfer import Head, Stacked, Tap, all_but_blocks, all_but_last, stack
 from bakeoff.models.user_file import is_user_model
+from bakeoff.records.digests import file_sha256
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.digest import canonical_json
 
@@ -64,7 +68,28 @@ class OnBackbone:
         return self.digest or weights_digest(find_weights(self.backbone, self.weights))
 
 
-Architecture = str | OnSource | OnBackbone
+@dataclass(frozen=True, kw_only=True)
+class External:
+    """Somebody else's program, which is no network of ours: it cannot be built, only asked."""
+
+    command: tuple[str, ...]  # as the study has it
+
+    def files(self, base_dir: Path) -> dict[str, Path]:
+        """Find the words of the command that are files beside the study's.
+
+        Args:
+            base_dir: What relative paths refer to.
+
+        Returns:
+            The files by their words; the program itself only where it is given by a path.
+        """
+        words = [word for word in self.command[1:] if not word.startswith("-")]
+        words += [word for word in self.command[:1] if "/" in word and not os.path.isabs(word)]
+        found = {word: base_dir / os.path.expanduser(word) for word in words}
+        return {word: path for word, path in found.items() if path.is_file()}
+
+
+Architecture = str | OnSource | OnBackbone | External
 
 
 def build_network(
@@ -84,13 +109,15 @@ def build_network(
         torch's current generator.
 
     Raises:
-        ConfigError: There is no such model, or head, tap or blocks do not fit it.
+        ConfigError: There is no such model, it is no network, or head, tap or blocks do not fit it.
         ConfigError: ... or the source's weights are missing or are of another network.
     """
     if isinstance(architecture, str):
         return build_model(architecture, classes=classes, image_size=image_size, base_dir=base_dir)
     if isinstance(architecture, OnBackbone):
         return _on_backbone(architecture, classes, image_size, trained=trained)
+    if isinstance(architecture, External):
+        raise ConfigError(f"{title(architecture)} is a program of which only predictions are kept")
     base = build_network(
         architecture.base, classes=architecture.base_classes, image_size=image_size,
         base_dir=base_dir, trained=False,
@@ -134,6 +161,11 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
             "interpolation": architecture.backbone.interpolation,
         }
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+    if isinstance(architecture, External):
+        files = {word: file_sha256(path) for word, path in architecture.files(base_dir).items()}
+        return hashlib.sha256(
+            canonical_json({"external": list(architecture.command), "files": files}).encode()
+        ).hexdigest()
     values = {
         "base": architecture_digest(architecture.base, base_dir),
         "base_classes": architecture.base_classes,
@@ -166,9 +198,7 @@ def user_files(architecture: Architecture) -> list[str]:
     """List the user's own model files, `my_net.py:build`, that a network rests on."""
     if isinstance(architecture, str):
         return [architecture] if is_user_model(architecture) else []
-    if isinstance(architecture, OnBackbone):
-        return []
-    return user_files(architecture.base)
+    return user_files(architecture.base) if isinstance(architecture, OnSource) else []
 
 
 def origin(architecture: Architecture) -> OnBackbone | None:
@@ -228,11 +258,15 @@ def title(architecture: Architecture) -> str:
 
     >>> title("model4")
     'model4'
+    >>> title(External(command=("python", "-m", "bakeoff.external.sklearn", "--model", "forest")))
+    'external: python -m bakeoff.external.sklearn --model forest'
     """
     if isinstance(architecture, str):
         return architecture
     if isinstance(architecture, OnBackbone):
         return f"{PRETRAINED}{architecture.backbone.name}"
+    if isinstance(architecture, External):
+        return command_words(architecture.command)
     place = "" if architecture.tap == "features" else "'s output"
     return f"on {architecture.source}{place}"
 

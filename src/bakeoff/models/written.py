@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture, OnBackbone, OnSource
+from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource, title
 from bakeoff.models.pretrained import Backbone
 
 
@@ -22,6 +22,8 @@ def write_architecture(architecture: Architecture) -> dict[str, Any]:
     """
     if isinstance(architecture, str):
         return {"model": architecture}
+    if isinstance(architecture, External):
+        raise ConfigError(f"{title(architecture)} is a program of which only predictions are kept")
     built = {
         "head": list(architecture.head),
         "train": architecture.train if isinstance(architecture.train, str) else list(architecture.train),

@@ -10,6 +10,8 @@ runs/<task>/<candidate>/seed-0/
     traceback.txt       of a failed run: the whole error
     checkpoint.pt       only while the run is unfinished, or has failed
     tensorboard/        events for TensorBoard
+    log.txt             of an external program: what it has said
+    external/           only while such a run is unfinished, or has failed; see `records.exchange`
 """
 
 from __future__ import annotations
@@ -109,6 +111,9 @@ class RunRecord:
     # What one prediction takes, of the first seed that was trained: latency_seconds (median, batch of 1),
     # latency_p90_seconds, images_per_second at the best batch; empty where it was not measured
     inference: dict[str, Any] = field(default_factory=dict)
+    # Of an external program: its command as the study has it, its version as it says, the seconds that it
+    # was given, that it says to have trained (seconds_said) and that it was there (seconds_seen)
+    external: dict[str, Any] = field(default_factory=dict)
     # Of the training, of the whole processor or GPU, whoever else used it; None where it cannot be read
     energy_joules: float | None = None
 
@@ -169,12 +174,14 @@ class RunFolder:
     test_readings_path = property(lambda self: self.path / "test_readings.json")
     traceback_path = property(lambda self: self.path / "traceback.txt")
     verifications_path = property(lambda self: self.path / "verifications.json")
+    log_path = property(lambda self: self.path / "log.txt")
+    exchange_path = property(lambda self: self.path / "external")
 
     def files(self) -> list[Path]:
         """List what an ended run leaves and nobody may change; some of it may not be there."""
         return [
             self.record_path, self.predictions_path, self.probabilities_path, self.weights_path,
-            self.test_readings_path,
+            self.test_readings_path, self.log_path,
         ]  # fmt: skip
 
     def read(self) -> RunRecord | None:
@@ -282,10 +289,12 @@ class RunFolder:
         """Remove what only an unfinished run needs, and what a killed process was writing.
 
         Args:
-            checkpoint: Whether the checkpoint is no longer needed either.
+            checkpoint: Whether the checkpoint, or what was exchanged with an external program, is no longer
+                needed either.
         """
         if checkpoint:
             self.checkpoint_path.unlink(missing_ok=True)
+            shutil.rmtree(self.exchange_path, ignore_errors=True)
         for partial in self.path.glob(".*.partial"):
             partial.unlink(missing_ok=True)
 

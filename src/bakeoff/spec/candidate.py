@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bakeoff.spec.base import Name, Setting
+from bakeoff.spec.recipe import TimeText
+from bakeoff.units import Length
 
 
 class Published(Setting):
@@ -23,15 +25,18 @@ class Published(Setting):
 _NO_PROBE = ("tap", "head", "head_start", "train", "train_last", "source_norms", "source_lr", "layer_decay",
              "head_epochs", "unfreeze_epochs")  # fmt: skip
 _OF_A_SOURCE = (*_NO_PROBE, "weights", "probe", "views")
+_OF_A_NETWORK = (*_OF_A_SOURCE, "input_size")
 PRETRAINED = "timm:"  # before the name of a network that somebody else has trained
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Word = Annotated[str, Field(min_length=1)]
 
 
 class CandidateSpec(Setting):
     """One approach to one task (or to every task, when `task` is not given).
 
-    A network is trained from scratch (`model`) or built on a trained one (`from`).
+    A network is trained from scratch (`model`) or built on a trained one (`from`); or somebody else's
+    program answers (`external`).
     """
 
     name: Name
@@ -41,6 +46,11 @@ class CandidateSpec(Setting):
     # On a trained network: another candidate of the study, each seed on that one's same seed; or timm's,
     # as "timm:NAME", with the weights that it was published with; or a run of an earlier study, by its folder
     source: str | None = Field(default=None, alias="from", min_length=1)
+    # Somebody else's program, word by word: it is given the same images and seconds, and its probabilities
+    # are read back (docs/external.md)
+    external: Annotated[tuple[Word, ...], Field(strict=False, min_length=1)] | None = None
+    # ... and how long it may take beyond its seconds of training, to start and to predict; then it is killed
+    grace: TimeText = Length(60, "seconds")
     tap: Literal["output", "features"] = "features"  # where the head is put: on the probabilities, or before
     # Dense layers by width and dropouts by rate, such as [1024, 0.5]; the dense layer of classes follows
     head: tuple[int | float, ...] = Field(default=(), strict=False)
@@ -105,10 +115,39 @@ class CandidateSpec(Setting):
 
     @model_validator(mode="after")
     def _one_origin(self) -> CandidateSpec:
-        if self.model is None and self.source is None:
-            raise ValueError("got neither 'model' nor 'from', expected one of them")
-        if self.model is not None and self.source is not None:
-            raise ValueError("model and from: got both, expected one of them")
+        given = [
+            name
+            for name, value in (("model", self.model), ("from", self.source), ("external", self.external))
+            if value is not None
+        ]
+        if not given:
+            raise ValueError("got neither 'model' nor 'from' nor 'external', expected one of them")
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]}: got both, expected one of them")
+        if self.external is None and self.is_set("grace"):
+            raise ValueError("grace: needs 'external', the program that it is about")
+        return self
+
+    @model_validator(mode="after")
+    def _of_no_network(self) -> CandidateSpec:
+        """Refuse what would say nothing to a program that bakeoff does not know."""
+        if self.external is None:
+            return self
+        given = [key for key in _OF_A_NETWORK if self.is_set(key)]
+        if given:
+            raise ValueError(
+                f"{given[0]}: is about networks that bakeoff trains, not about external programs"
+            )
+        idle = sorted(set(self.recipe) - {"time"})
+        if idle:
+            raise ValueError(
+                f"recipe.{idle[0]}: belongs to trainings of bakeoff, expected 'time' alone for an external "
+                "program, whose recipe is its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> CandidateSpec:
         given = [key for key in _OF_A_SOURCE if self.is_set(key)]
         if self.model is not None and given:
             raise ValueError(f"{given[0]}: needs 'from', the trained network that it is about")

@@ -60,7 +60,12 @@ class StudySpec(Setting):
             _refuse_twins(f"candidate of task '{task.name}'", names)
             self._check_sources(task)
             for candidate in self.candidates_of(task):
-                self.recipe_for(task, candidate)
+                recipe = self.recipe_for(task, candidate)
+                if candidate.external is not None and recipe.time is None:
+                    raise ValueError(
+                        f"candidate '{candidate.name}': an external program is given seconds, got "
+                        f'{recipe.length}; expected recipe = {{ time = "10m" }} of its own or its task\'s'
+                    )
         return self
 
     def _check_sources(self, task: TaskSpec) -> None:
@@ -75,6 +80,11 @@ class StudySpec(Setting):
                     raise ValueError(
                         f"candidate '{seen[-1]}'.from: task '{task.name}' has no candidate "
                         f"named {source!r}{nearest(source, by_name)}"
+                    )
+                if by_name[source].external is not None:
+                    raise ValueError(
+                        f"candidate '{seen[-1]}'.from: got {source!r}, an external program, of which only "
+                        "predictions are kept; expected a candidate whose network bakeoff trains"
                     )
                 if source in seen:
                     circle = " from ".join([*seen[seen.index(source) :], source])

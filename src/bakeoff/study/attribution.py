@@ -129,6 +129,8 @@ def _model(folder: StudyFolder, run: Run, job: Job | None, any_job: Job) -> Clas
     """Build a run's network as it was scored: by its job, or by its folder where it was not asked for."""
     record = run.record
     run_folder = folder.run(record.task, record.candidate, record.seed)
+    if record.external:
+        raise StudyError("it is an external program, of which only predictions are kept")
     if not run_folder.weights_path.is_file():
         raise StudyError("its weights are not there any more")
     machine = any_job.machine

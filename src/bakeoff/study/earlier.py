@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture
+from bakeoff.models.architecture import Architecture, External
 from bakeoff.models.user_file import is_user_model
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
 from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
@@ -81,6 +81,11 @@ def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier
     asked = _Asked(study, spec, task, record.seed, len(known.class_ids), own_files)
     third = _third(asked, record.candidate)
     architecture = _architecture(asked, record.candidate, third)
+    if isinstance(architecture, External):
+        raise ConfigError(
+            f"{path} is of an external program, {record.candidate!r}, of which only predictions are kept; "
+            "expected a run whose network bakeoff has trained"
+        )
     mean, std = _preprocessing(folder)
     seen = _seen(study, record.task)
     if third is not None:
@@ -173,6 +178,8 @@ def _third(asked: _Asked, name: str) -> Earlier | None:
 def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architecture:
     """Say what a candidate's network was, by its study."""
     study, task, candidate = asked.study, asked.task, asked.candidate(name)
+    if candidate.external is not None:
+        return External(command=candidate.external)
     if candidate.model is not None:
         if is_user_model(candidate.model) and not asked.own_files:
             raise ConfigError(

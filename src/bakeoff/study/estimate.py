@@ -35,6 +35,7 @@ class Row:
     memory_bytes: int = 0
     disk_bytes: int = 0
     problem: str = ""  # why it could not be timed
+    external: bool = False  # a program that is given its seconds; weights, speed and memory are not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,12 @@ def _row(runs: list[PlannedRun]) -> Row:
     row = Row(task=job.task.name, candidate=job.candidate.name, runs=missing, done=len(runs) - missing)
     if not missing:
         return row
+    if job.is_external:  # nobody knows what it does; that it is ended in time is known
+        images, held = len(job.data.validation) + len(job.data.test), job.data.images_NHWC.nbytes
+        return replace(
+            row, external=True, seconds=missing * job.recipe.length.amount,
+            disk_bytes=missing * WEIGHTS * images * len(job.data.class_ids) + held,
+        )  # fmt: skip
     try:
         found = measure(job)
     except Exception as error:  # the candidate's own, of any kind: its run would fail, and the others go on

@@ -18,6 +18,7 @@ from bakeoff.errors import ConfigError
 from bakeoff.evidence.provenance import are_imagenets
 from bakeoff.models.architecture import (
     Architecture,
+    External,
     OnBackbone,
     OnSource,
     architecture_digest,
@@ -35,7 +36,7 @@ from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpe
 from bakeoff.study.earlier import Earlier, earlier_run
 from bakeoff.study.origins import on_backbone, on_source
 from bakeoff.study.selection import Selection
-from bakeoff.training.job import Job
+from bakeoff.training.job import OWN, Job
 from bakeoff.training.machine import Asked, Machine, Precision, resolve_precision
 
 
@@ -137,6 +138,7 @@ def plan_task(
             elif (base := source or earlier) is not None:  # its layers expect what they were trained on
                 mean, std = base.mean, base.std
             terms = _terms(task, candidate, recipe, architecture, data)
+            used = OWN if isinstance(architecture, External) else precision
             if earlier is not None:
                 terms |= _leaks(earlier, data)
             elif source is not None and "source" in source.differences:  # what it has seen, this one has
@@ -153,7 +155,7 @@ def plan_task(
                 precision=precision,
                 precision_reason=reason,
                 control_digest=control_of(
-                    task, recipe, precision, data=data.fingerprint, split=data.split_digest, terms=terms
+                    task, recipe, used, data=data.fingerprint, split=data.split_digest, terms=terms
                 ),
                 differences={
                     **recipe_differences(spec.recipe_of(task), recipe),
@@ -203,6 +205,8 @@ def _architecture(
     base_dir: Path,
 ) -> Architecture:
     """Say what a candidate's network is, in the seed of its source."""
+    if candidate.external is not None:
+        return External(command=candidate.external)
     if candidate.is_pretrained:
         return on_backbone(candidate, _weights_file(candidate, base_dir))
     if earlier is not None:
@@ -237,7 +241,7 @@ def _identity(job: Job) -> str:
     """Digest everything that decides the weights; names, titles and published figures do not."""
     return identity_of(
         job.task, job.candidate, job.recipe, data=job.data.fingerprint, split=job.data.split_digest,
-        model=job.model_digest, input_size=job.input_size, precision=job.precision, seed=job.seed,
+        model=job.model_digest, input_size=job.input_size, precision=job.used_precision, seed=job.seed,
         source=job.architecture.identity if isinstance(job.architecture, OnSource) else None,
     )  # fmt: skip
 
@@ -279,7 +283,7 @@ def identity_of(
         "model": model,
         "input_size": input_size,
         **({"resizing": RESIZING} if input_size != task.image_size else {}),
-        "recipe": settings(recipe),
+        "recipe": settings(recipe) if candidate.external is None else {"time": str(recipe.time)},
         "precision": precision,
         "seed": seed,
         **({"source": source} if source is not None else {}),
@@ -295,6 +299,8 @@ def _terms(
     Equal seconds leave everything else free, but not to have been trained on the test images' own kin.
     """
     terms = {}
+    if task.control == "recipe" and isinstance(architecture, External):
+        terms["training"] = ["the recipe's", "an external program's own"]
     seen = seen_before(architecture)
     if seen and (task.control == "recipe" or are_imagenets(data.class_ids)):
         terms["weights"] = ["fresh", f"pretrained {seen}"]
@@ -343,8 +349,8 @@ def _check_fit(job: Job) -> None:
         raise ConfigError(
             f"candidate '{name}': unfreeze_epochs and compile: got both; each block would be compiled anew"
         )
-    if user_files(job.architecture):
-        return  # a user's file runs when its turn comes, and fails alone
+    if job.is_external or user_files(job.architecture):
+        return  # a user's file or program runs when its turn comes, and fails alone
     try:
         _check_source_size(job)
         with torch.device("meta"):

@@ -114,6 +114,10 @@ def check_weights(contents: Contents, places: Places, machine: Machine) -> Check
     with claim_folder(contents.folder.path):
         for task in contents.spec.tasks:
             runs = [run for run in contents.of(task.name) if run.finished]
+            external = [run.name for run in runs if run.record.external]
+            if external:
+                found.unchecked.append(f"external programs, which have no weights here: {some(external)}")
+            runs = [run for run in runs if not run.record.external]
             without = [run.name for run in runs if not run.folder.weights_path.exists()]
             if without:
                 found.unchecked.append(f"no weights here: {some(without)}")

@@ -49,6 +49,9 @@ def check_retraining(
     if not run.finished:
         found.unchecked.append(f"{run.name} {run.record.status} then; there are no weights to compare with")
         return found.close()
+    if run.record.external:
+        found.unchecked.append(f"{run.name} is of an external program: it has no weights to compare with")
+        return found.close()
     with tempfile.TemporaryDirectory(prefix="bakeoff-verify-") as folder:
         again = StudyFolder(Path(folder) / "study")
         lock = contents.folder.read_lock() or {}

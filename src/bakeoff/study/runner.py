@@ -27,6 +27,7 @@ from bakeoff.study.plan import Resolved, check_spec, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import training_multiplications
+from bakeoff.training.external import run_program
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
@@ -296,7 +297,10 @@ def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_
         run_folder.discard()
     listener.on_run_start(job)
     try:
-        return train_run(job, run_folder, _RunEar(job, listener), checkpoint_seconds=checkpoint_seconds)
+        ear = _RunEar(job, listener)
+        if job.is_external:
+            return run_program(job, run_folder, ear.on_evaluation)
+        return train_run(job, run_folder, ear, checkpoint_seconds=checkpoint_seconds)
     except OSError as error:
         raise StudyError(
             f"{run_folder.path}: {error.strerror or error}; the same command continues"

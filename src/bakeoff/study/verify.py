@@ -16,7 +16,7 @@ from bakeoff.errors import BakeoffError, ConfigError, ResourceError, nearest
 from bakeoff.evidence.verification import Check, Findings, check_records, guarded
 from bakeoff.evidence.verification.check import some
 from bakeoff.evidence.verification.ended import Contents, Ended
-from bakeoff.models.architecture import OnSource, architecture_digest, user_files
+from bakeoff.models.architecture import External, OnSource, architecture_digest, user_files
 from bakeoff.study.earlier import network_of
 from bakeoff.study.plan import control_of, identity_of, recipe_differences
 from bakeoff.study.verify_images import Places, check_images, check_manifests
@@ -109,6 +109,8 @@ def _other_network(contents: Contents, run: Ended, base_dir: Path) -> str:
         return str(error)
     if now == run.record.model_digest:
         return ""
+    if isinstance(network, External):
+        return "its command or a file of it is not as it was, or not here"
     files = user_files(network)
     return f"{files[0]} has changed" if files else "this version of bakeoff defines it otherwise"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ class Account:
     calibration: dict[str, Any] = field(default_factory=dict)
     inference: dict[str, Any] = field(default_factory=dict)
     energy_joules: float | None = None
+    answered: Mapping[str, Any] = field(default_factory=dict)  # fields of an external program's record
 
     def record(
         self,
@@ -52,7 +54,8 @@ class Account:
             What `record.json` will hold.
         """
         control_digest, differences = job.control_digest, job.differences
-        used = (self.state.seconds if self.state else 0.0) + self.source.get("train_seconds", 0.0)
+        used = self.answered.get("train_seconds", 0.0) + self.source.get("train_seconds", 0.0)
+        used += self.state.seconds if self.state else 0.0
         if job.task.control == "budget" and used > OVERRUN * job.recipe.length.amount:
             # Checked, not trusted: what took longer, its source's time included, is ranked by itself.
             differences = {
@@ -60,7 +63,7 @@ class Account:
                 "time": [str(job.recipe.length), f"{used:.0f}s, its source's included"],
             }
             control_digest = digest({"control": control_digest, "longer": job.candidate.name})
-        return RunRecord(
+        record = RunRecord(
             identity=job.identity,
             model_digest=job.model_digest,
             study=job.study,
@@ -78,7 +81,7 @@ class Account:
             model=title(job.architecture),
             input_size=job.input_size,
             environment=describe_environment(job.machine),
-            precision={"used": job.precision, "reason": job.precision_reason},
+            precision={"used": job.used_precision, "reason": "" if job.is_external else job.precision_reason},
             pretrained=self.pretrained,
             source=self.source,
             frozen=self.frozen,
@@ -94,6 +97,7 @@ class Account:
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )
+        return replace(record, **self.answered)
 
     def _lead(self, job: Job) -> dict[str, float]:
         """Name the time before the first step, where a head was fitted in it."""

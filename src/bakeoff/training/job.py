@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.data.prepare import TaskData
-from bakeoff.models.architecture import Architecture, OnBackbone, OnSource
+from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource
 from bakeoff.spec import CandidateSpec, Recipe, TaskSpec
 from bakeoff.training.machine import Machine, Precision
+
+OWN = "its own"  # precision of an external program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,16 @@ class Job:
         elif isinstance(self.architecture, OnSource):
             own = self.architecture.input_size
         return self.candidate.input_size or own or self.task.image_size
+
+    @property
+    def is_external(self) -> bool:
+        """Whether an external program answers, and nothing is trained by bakeoff."""
+        return isinstance(self.architecture, External)
+
+    @property
+    def used_precision(self) -> str:
+        """The precision as it is recorded; that of an external program is its own business."""
+        return OWN if self.is_external else self.precision
 
     @property
     def name(self) -> str:

@@ -54,6 +54,8 @@ def _check_machine(contents: Contents, lock: Mapping[str, Any], found: Findings)
                 threads == resolved["threads"],
                 f"study.lock: resolved.threads is {resolved['threads']}, but {run.name} records {threads}",
             )
+        if run.candidate.external is not None:  # its precision is its own
+            continue
         asked, used = run.record.recipe.get("precision"), run.record.precision.get("used")
         if asked in used_by and used is not None:
             found.expect(
