@@ -30,7 +30,7 @@ TREES, TREES_A_TIME = 300, 10
 STEPS, STEPS_A_TIME = 1000, 10  # of the solver
 CELLS, BINS = 4, 8
 PREDICTING = 0.05  # of the seconds, that are left for what is not training
-BLOCK = 1000  # images whose probabilities are computed at a time
+BLOCK = 1000  # images whose features are computed at a time
 
 
 def main(words: list[str] | None = None) -> int:
@@ -60,11 +60,15 @@ def main(words: list[str] | None = None) -> int:
     folder = asked.request.parent
     deadline = started + (1 - PREDICTING) * request["seconds"]
     parts = request["parts"]
-    images_NHWC = np.load(folder / parts["train"]["images"])
+    images_NHWC = np.load(folder / parts["train"]["images"], mmap_mode="r")
     labels_N = np.load(folder / parts["train"]["labels"])
     features = FEATURES[asked.features]
     model, parameters = MODELS[asked.model](
-        features(images_NHWC), labels_N, deadline, request["seed"], request["threads"]
+        np.concatenate(list(_blocks(features, images_NHWC))),
+        labels_N,
+        deadline,
+        request["seed"],
+        request["threads"],
     )
     seconds = time.monotonic() - started
     probabilities: dict[str, Any] = {}
@@ -191,10 +195,16 @@ def predict(model: Any, features: Any, images_NHWC: np.ndarray, classes: int) ->
         float32 of shape (N, K).
     """
     found_NK = np.zeros((len(images_NHWC), classes), np.float32)
-    for start in range(0, len(images_NHWC), BLOCK):
-        block_NHWC = np.asarray(images_NHWC[start : start + BLOCK])
-        found_NK[start : start + BLOCK, model.classes_] = model.predict_proba(features(block_NHWC))
+    for number, block_NF in enumerate(_blocks(features, images_NHWC)):
+        start = number * BLOCK
+        found_NK[start : start + BLOCK, model.classes_] = model.predict_proba(block_NF)
     return found_NK
+
+
+def _blocks(features: Any, images_NHWC: np.ndarray) -> Iterator[np.ndarray]:
+    """Compute features block by block: all images as float32 at once would be four times their bytes."""
+    for start in range(0, len(images_NHWC), BLOCK):
+        yield features(np.asarray(images_NHWC[start : start + BLOCK]))
 
 
 FEATURES = {"pixels": pixels, "simple": simple}
