@@ -94,6 +94,74 @@ def test_only_plain_1x1_convolutions_become_products():
     assert [type(layer) for layer in network] == kinds
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(6, 10, 3, padding=1), nn.Conv2d(6, 10, 3, padding="same", bias=False), Conv2dSame(6, 10, 3)],
+)
+@pytest.mark.parametrize(
+    ("size", "from_patches"), [((4, 4), 1), ((2, 7), 1), ((8, 8), 1), ((9, 8), 0), ((1, 4), 0)]
+)
+def test_the_weights_gradient_of_a_3x3_convolution_is_that_of_its_patches(
+    layer, size, from_patches, monkeypatch
+):
+    monkeypatch.setattr(convolutions, "_has_matrix_unit", lambda: True)
+    monkeypatch.setattr(convolutions, "PATCHED_IMAGES", 3)  # the last of them are fewer
+    calls = []
+    gradient = convolutions.weight_gradient
+    monkeypatch.setattr(convolutions, "weight_gradient", lambda *a: calls.append(1) or gradient(*a))
+    quick = copy.deepcopy(layer)
+    hasten_convolutions(quick)
+    images_BCHW = torch.randn(7, 6, *size).to(memory_format=torch.channels_last)
+    cotangent_BOHW = torch.randn(7, 10, *size).bfloat16()
+    found = []
+    for convolution in (layer, quick):
+        convolution.zero_grad()
+        given_BCHW = images_BCHW.clone(memory_format=torch.preserve_format).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = convolution(given_BCHW)
+        assert out.dtype == torch.bfloat16
+        assert out.is_contiguous(memory_format=torch.channels_last)
+        out.backward(cotangent_BOHW)
+        found.append([out, given_BCHW.grad, *(p.grad for p in convolution.parameters())])
+    assert len(calls) == from_patches
+    exact = copy.deepcopy(layer).double()
+    exact.zero_grad()
+    given_BCHW = images_BCHW.bfloat16().double().requires_grad_()
+    out = exact(given_BCHW)
+    out.backward(cotangent_BOHW.double())
+    expected = [out, given_BCHW.grad, *(p.grad for p in exact.parameters())]
+    for ours, torchs, exacts in zip(found[1], found[0], expected, strict=True):
+        assert ours.dtype == torchs.dtype
+        scale = exacts.norm()
+        assert (ours - exacts).norm() < 0.01 * scale
+        assert (torchs - exacts).norm() < 0.01 * scale
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+     nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), nn.Conv2d(4, 4, (3, 5), padding=1),
+     nn.Conv2d(4, 4, 3, padding=1, groups=2)],
+)  # fmt: skip
+def test_no_other_convolution_takes_its_gradient_from_patches(layer):
+    kind = type(layer)
+    hasten_convolutions(layer)
+    assert type(layer) is kind
+
+
+def test_weights_that_are_frozen_have_no_gradient_and_full_precision_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(convolutions, "_has_matrix_unit", lambda: True)
+    monkeypatch.setattr(convolutions, "weight_gradient", None)
+    layer = nn.Conv2d(4, 5, 3, padding=1)
+    hasten_convolutions(layer)
+    images_BCHW = torch.randn(2, 4, 6, 6, requires_grad=True)
+    layer(images_BCHW).sum().backward()
+    assert layer.weight.grad is not None
+    layer.requires_grad_(False)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(images_BCHW).sum().backward()
+
+
 def test_in_mixed_precision_depthwise_layers_alone_compute_in_float32():
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False))
     hasten_convolutions(network)
