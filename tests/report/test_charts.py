@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
 import altair
 import pytest
+import vl_convert
 
 from bakeoff.report.charts import PALETTE, Bar, Line, accuracy_chart, cost_chart, curve_chart, standalone
 
@@ -84,3 +86,14 @@ def test_the_palette_is_that_of_the_style_sheet() -> None:
     css = (resources.files("bakeoff.report") / "templates" / "page.css").read_text(encoding="utf-8")
     light = css[: css.index("@media")]
     assert all(f"--c{number}: {color}" in light for number, color in enumerate(PALETTE))
+
+
+@pytest.mark.parametrize("last", [44.5, 400.0])
+def test_axes_of_long_trainings_are_in_plain_numbers(last: float) -> None:
+    epochs = [float(epoch) for epoch in range(1, int(last) + 1)] + [last]
+    line = Line(candidate="a", source="seed 0", epochs=epochs, values=[40 - epoch / 40 for epoch in epochs])
+    chart = curve_chart([line], ["a"], percent=False, logarithmic=False)
+    picture = vl_convert.vegalite_to_svg(standalone(chart, "loss", ["a"], legend=False))
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+    assert {"20", "40"} <= set(labels) or {"100", "200", "300", "400"} <= set(labels)
+    assert not [label for label in labels if re.search(r"\de[+-]?\d", label)]

@@ -178,11 +178,11 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
     levels: Spec = {"values": _log_ticks([row["value"] for row in rows])} if logarithmic else {"tickCount": 5}
     ticks: Spec = {"values": epochs} if few else {"tickMinStep": 1, "tickCount": 6}
     place = {
-        "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"format": "~g", **ticks},
+        "x": {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"format": "~r", **ticks},
               "scale": {"nice": False, "zero": False}},
         "y": {"field": "value", "type": "quantitative", "title": None,
               "scale": {"type": "log"} if logarithmic else {"zero": False},
-              "axis": {"format": "~%" if percent else "~g", **levels}},
+              "axis": {"format": "~%" if percent else "~r", **levels}},
         "color": _color(order), "detail": {"field": "source"},
         "opacity": _LIT,
     }  # fmt: skip
