@@ -35,6 +35,7 @@ class Row:
     memory_bytes: int = 0
     disk_bytes: int = 0
     problem: str = ""  # why it could not be timed
+    searched: bool = False  # a search, which is given its seconds; its network is not known
     external: bool = False  # a program that is given its seconds; weights, speed and memory are not known
 
 
@@ -121,6 +122,8 @@ def _row(runs: list[PlannedRun]) -> Row:
             row, external=True, seconds=missing * job.recipe.length.amount,
             disk_bytes=missing * WEIGHTS * images * len(job.data.class_ids) + held,
         )  # fmt: skip
+    if job.is_search and job.recipe.length.unit == "seconds":
+        return replace(row, searched=True, seconds=missing * job.recipe.length.amount)
     try:
         found = measure(job)
     except Exception as error:  # the candidate's own, of any kind: its run would fail, and the others go on

@@ -21,6 +21,7 @@ from bakeoff.models.architecture import (
     External,
     OnBackbone,
     OnSource,
+    Searched,
     architecture_digest,
     build_network,
     seen_before,
@@ -207,6 +208,8 @@ def _architecture(
     """Say what a candidate's network is, in the seed of its source."""
     if candidate.external is not None:
         return External(command=candidate.external)
+    if candidate.search is not None:
+        return Searched(search=candidate.search)
     if candidate.is_pretrained:
         return on_backbone(candidate, _weights_file(candidate, base_dir))
     if earlier is not None:
@@ -301,6 +304,8 @@ def _terms(
     terms = {}
     if task.control == "recipe" and isinstance(architecture, External):
         terms["training"] = ["the recipe's", "an external program's own"]
+    if task.control == "recipe" and isinstance(architecture, Searched):
+        terms["training"] = ["the recipe's", "found by a search"]
     seen = seen_before(architecture)
     if seen and (task.control == "recipe" or are_imagenets(data.class_ids)):
         terms["weights"] = ["fresh", f"pretrained {seen}"]
@@ -349,7 +354,7 @@ def _check_fit(job: Job) -> None:
         raise ConfigError(
             f"candidate '{name}': unfreeze_epochs and compile: got both; each block would be compiled anew"
         )
-    if job.is_external or user_files(job.architecture):
+    if job.is_external or job.is_search or user_files(job.architecture):
         return  # a user's file or program runs when its turn comes, and fails alone
     try:
         _check_source_size(job)

@@ -1,0 +1,412 @@
+"""A run that searches: trials by the product's own training, then the winner's final training, in one budget.
+
+What is tried is decided in `bakeoff.search`; here it is trained, measured and written down. The record is
+that of any other run: the network that was found is what is scored, exported and served.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from bakeoff.data.batches import steps_in_epoch
+from bakeoff.errors import ConfigError
+from bakeoff.models.architecture import Searched, architecture_digest
+from bakeoff.models.macro import weigh
+from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records.trials import Journal, Trial, TrialsFile
+from bakeoff.search.budget import Clock, Purse, refuse_small
+from bakeoff.search.filters import ATTEMPTS, Limits, refuse_empty
+from bakeoff.search.points import Point, network_of, recipe_of, start_point
+from bakeoff.search.proposals import Proposal, propose
+from bakeoff.search.rungs import Ladder, Rung, fewest_epochs, ladder, next_training
+from bakeoff.spec import Recipe, digest
+from bakeoff.spec.recipe import VIEWS
+from bakeoff.spec.search import SearchSpec
+from bakeoff.training.account import Account
+from bakeoff.training.cost import Measured, measure
+from bakeoff.training.job import Job
+from bakeoff.training.latency import LEAST_SECONDS, SECONDS
+from bakeoff.training.loop import Step
+from bakeoff.training.rates import Rates
+from bakeoff.training.run import CHECKPOINT_SECONDS, RunListener, one_line, train_run, train_trial
+from bakeoff.training.state import seconds_of
+
+BEAT_SECONDS = 2.0  # between two notes of what is charged
+LOST = 0.01  # of a budget that an interruption may cost at most
+OVERHEAD = 1.0  # seconds of a trial beside its steps: measuring, building, validating
+
+
+def run_search(
+    job: Job, folder: RunFolder, listener: RunListener, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> RunRecord:
+    """Search, train what was found, and write the record of both.
+
+    Interrupted, it goes on behind the last trial that ended, or within the final training.
+
+    Args:
+        job: What is asked for.
+        folder: Receives the trials, and what any run leaves.
+        listener: Hears the steps of all trainings, as shares of the budget, and may stop them.
+        checkpoint_seconds: Of training that an interruption may cost.
+
+    Returns:
+        The record that was written.
+
+    Raises:
+        Stopped: The listener asked for it.
+        ResourceError: The disk is full.
+    """
+    if job.search_spec.budget is not None and job.recipe.length.unit == "seconds":
+        checkpoint_seconds = min(checkpoint_seconds, max(1.0, LOST * job.recipe.length.amount))
+    search = _Search(job, folder, listener, checkpoint_seconds)
+    try:
+        final = search.find()
+    except ConfigError as error:  # of this search alone: the study goes on
+        record = Account().record(job, "failed", one_line(error), folder.test_readings())
+        folder.write(record)
+        folder.clear_unfinished(checkpoint=False)
+        return record
+    record = train_run(final, folder, search.ear(final), checkpoint_seconds=checkpoint_seconds)
+    search.file.stop_clock()
+    return record
+
+
+class _Search:
+    """One search, from its journal on."""
+
+    def __init__(self, job: Job, folder: RunFolder, listener: RunListener, checkpoint_seconds: float) -> None:
+        self.job, self.folder, self.listener = job, folder, listener
+        self.checkpoint_seconds = checkpoint_seconds
+        self.spec: SearchSpec = job.search_spec
+        self.file = TrialsFile(folder.trials_path)
+        self.clock = Clock(self.file.charged())
+        self.purse = Purse(self.spec.budget, self.spec.share)
+        self.rates = Rates(job.cache_dir, job)
+
+    def find(self) -> Job:
+        """Run trials until their share is spent, and say what the final training is.
+
+        Raises:
+            ConfigError: The budget is too small, or the filters leave nothing.
+        """
+        self.job.machine.apply()
+        journal = self.file.read()
+        if not journal.plan:
+            self.file.add("plan", self._plan())
+            journal = self.file.read()
+        plan = journal.plan
+        rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
+        steps = Ladder(rungs, int(plan["trials"]))
+        limits = Limits.of(self.spec, float(plan["reference_images_per_second"]))
+        while not journal.final and self._try_next(journal, steps, limits):
+            journal = self.file.read()
+            self._tell(journal, steps)
+        shutil.rmtree(self.folder.trial_path, ignore_errors=True)
+        if not journal.final:
+            self._choose(journal)
+            journal = self.file.read()
+        return self._final_job(journal)
+
+    # --- the plan ---
+
+    def _plan(self) -> dict[str, Any]:
+        """Measure the first network, and plan the rungs by it."""
+        point = start_point(self.spec.bounds, self._pixels)
+        job = self._trial_job(point, Rung(self._pixels, 1.0), "reference")
+        rate = self.rates.images_per_second(job)
+        batch = job.recipe.batch_size
+        images = len(self.job.data.train)
+        shape: dict[str, Any] = {"pixels": self._pixels, "images": images, "batch": batch}
+        if self.purse.in_seconds:
+            epoch = images / _rounded(rate)
+            available, by_work = self.purse.for_trials / epoch, True
+        else:
+            length = self.job.recipe.length
+            epoch, by_work = 1.0, False
+            available = self.purse.for_trials if self.purse.budget is not None else self._counted(length)
+        self._refuse_small(shape, epoch)
+        planned = ladder(available, most=self.spec.trials, by_work=by_work, **shape)
+        if planned is None:
+            raise ConfigError("search.budget: too small for one trial")
+        if self.spec.method == "random":  # each network is trained once, by the top rung's course
+            top = planned.rungs[-1]
+            planned = Ladder((top,), planned.trials)
+        return {
+            "rungs": [{"pixels": rung.pixels, "epochs": rung.epochs} for rung in planned.rungs],
+            "trials": planned.trials, "reference_images_per_second": rate, "method": self.spec.method,
+            "seed": self.job.seed,
+        }  # fmt: skip
+
+    def _counted(self, length: Any) -> float:
+        """Return the epochs of all trials where these alone are counted: a third of a final training each."""
+        images, batch = len(self.job.data.train), self.job.recipe.batch_size
+        if length.unit == "seconds":
+            raise ConfigError(
+                f"search.trials: got {self.spec.trials} and a recipe of {length}, "
+                "expected search.budget beside them, or a recipe of epochs or steps"
+            )
+        steps = length.to_steps(steps_in_epoch(images, batch)) or 1
+        return float(self.spec.trials or 1) * steps / max(1, images / batch) / 3
+
+    def _refuse_small(self, shape: dict[str, Any], epoch: float) -> None:
+        """Refuse a budget whose share for trials does not pay for the cheapest one."""
+        if self.purse.budget is None:
+            return
+        cheapest = fewest_epochs(by_work=self.purse.in_seconds, **shape) * epoch
+        if self.purse.in_seconds:
+            cheapest = max(self.clock.charged, OVERHEAD) + cheapest + OVERHEAD
+        refuse_small(self.purse.budget, cheapest / self.spec.share)
+
+    # --- trials ---
+
+    def _try_next(self, journal: Journal, steps: Ladder, limits: Limits) -> bool:
+        """Train or refuse what is next; tell whether there was something."""
+        begun = {trial.number for trial in journal.ended}
+        most = self.spec.trials
+        step = next_training(journal.ended, len(steps.rungs), begins=most is None or len(begun) < most)
+        if step is None:
+            return False
+        rung = steps.rungs[step.rung]
+        if step.number is not None:
+            before = next(t for t in journal.ended if t.number == step.number)
+            return self._train(before, step.rung, rung, first=False)
+        number = len(begun)
+        if begun and not self._affords(rung, _usual(journal)):
+            return False
+        refused = [t for t in journal.trials if t.number == number and t.status == "refused"]
+        if len(refused) >= ATTEMPTS:
+            refuse_empty(refused, limits)
+        proposal = propose(
+            self.spec, journal.trials, number=number, attempt=len(refused), seed=self.job.seed,
+            pixels=self._pixels, planned=steps.trials,
+        )  # fmt: skip
+        trial, reason = self._weighed(proposal, limits, rung)
+        if reason:
+            self.file.add_trial(
+                replace(trial, status="refused", reason=reason, elapsed=round(self.clock.charged, 3))
+            )
+            return True
+        return self._train(trial, 0, rung, first=not begun)
+
+    def _weighed(self, proposal: Proposal, limits: Limits, rung: Rung) -> tuple[Trial, str]:
+        """Count and measure a proposal; say which filter refuses it, if one does."""
+        network = network_of(proposal.point)
+        counted = weigh(network, classes=len(self.job.data.class_ids), pixels=self._pixels)
+        trial = Trial(
+            number=proposal.number, attempt=proposal.attempt, proposed=proposal.proposed,
+            parent=proposal.parent, point=proposal.point, words=network.words,
+            parameters=counted.parameters, multiplications=counted.multiplications,
+        )  # fmt: skip
+        reason = limits.counted(counted.parameters, counted.multiplications)
+        if reason:
+            return trial, reason
+        job = self._trial_job(proposal.point, rung, "rate")
+        try:
+            rate = self.rates.images_per_second(job) * (rung.pixels / self._pixels) ** 2
+        except (RuntimeError, MemoryError) as error:
+            return trial, f"cannot be trained: {one_line(error)}"
+        return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)
+
+    def _train(self, trial: Trial, number: int, rung: Rung, *, first: bool) -> bool:
+        """Train a trial at a rung and write it down; tell whether the budget allowed it."""
+        if not first and not self._affords(rung, trial.images_per_second):
+            return False
+        started = time.monotonic()
+        name = f"trial {trial.number} rung {number}"
+        job = self._trial_job(trial.point, rung, name)
+        scratch = RunFolder(self.folder.trial_path)
+        shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
+        scratch.clear_unfinished()
+        accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
+        self.file.add_trial(
+            replace(
+                trial, rung=number, pixels=rung.pixels, epochs=rung.epochs,
+                status="ended" if shown.status == "finished" else shown.status, reason=shown.reason or "",
+                accuracy=accuracy, loss=loss, seconds=round(time.monotonic() - started, 3),
+                elapsed=round(self.clock.charged, 3),
+            )
+        )  # fmt: skip
+        return True
+
+    def _affords(self, rung: Rung, images_per_second: float) -> bool:
+        """Tell whether the trials' share still pays for a training at a rung."""
+        if not self.purse.in_seconds:
+            return self.purse.affords(self._epochs_spent(), rung.epochs)
+        images = rung.epochs * len(self.job.data.train)
+        work = (rung.pixels / self._pixels) ** 2
+        return self.purse.affords(self.clock.charged, images * work / images_per_second + OVERHEAD)
+
+    def _epochs_spent(self) -> float:
+        return sum(trial.epochs for trial in self.file.read().ended)
+
+    def _trial_job(self, point: Point, rung: Rung, name: str) -> Job:
+        """Ask for a network's training at a rung."""
+        recipe = self._recipe(point).overlaid({"epochs": rung.epochs}, "search")
+        network = network_of(point)
+        return replace(
+            self.job, architecture=network, recipe=recipe, timed=False,
+            model_digest=architecture_digest(network, self.job.base_dir),
+            identity=digest([self.job.identity, name, point, rung.pixels, rung.epochs]),
+            candidate=self.job.candidate.model_copy(update={"input_size": rung.pixels}),
+        )  # fmt: skip
+
+    def _recipe(self, point: Point) -> Recipe:
+        """Lay a point over the task's recipe."""
+        values = recipe_of(point, self.job.task.image_size)
+        return self.job.recipe.overlaid({**values, "early_stop": None, "sizes": ()}, "search")
+
+    @property
+    def _pixels(self) -> int:
+        return self.job.input_size
+
+    # --- the end ---
+
+    def _choose(self, journal: Journal) -> None:
+        """Write down who won, and how long the final training may be."""
+        best = journal.best
+        if best is None:
+            reasons = [trial.reason for trial in journal.ended if trial.reason]
+            raise ConfigError(
+                f"search: none of {len(journal.ended)} trials has ended well"
+                f"{'; the last: ' + reasons[-1] if reasons else ''}"
+            )
+        self.file.add(
+            "final",
+            {"number": best.number, "rung": best.rung, "accuracy": best.accuracy, "point": best.point,
+             "seconds": round(self.clock.charged, 3), "epochs": self._epochs_spent()},
+        )  # fmt: skip
+
+    def _final_job(self, journal: Journal) -> Job:
+        """Ask for the final training: of the winner, in what the budget still holds."""
+        point, spent = journal.final["point"], float(journal.final["seconds"])
+        network = network_of(point)
+        architecture = Searched(search=self.spec, found=network)
+        job = replace(self.job, architecture=architecture, recipe=self._recipe(point), asked=self.job.recipe)
+        recipe = job.recipe.overlaid(self._final_length(job, journal), "search")
+        job = replace(job, recipe=recipe)
+        return replace(job, search=_told(journal, self.spec, spent, job.recipe))
+
+    def _final_length(self, job: Job, journal: Journal) -> dict[str, Any]:
+        budget = self.purse.budget
+        if budget is None:
+            length = self.job.recipe.length
+            return {length.unit: int(length.amount) if length.unit == "steps" else length.amount}
+        if not self.purse.in_seconds:
+            return {"epochs": max(budget.amount - float(journal.final["epochs"]), 0.01)}
+        done = seconds_of(self.folder.checkpoint_path, job.identity)
+        measured = measure(job, steps=2, seconds=OVERHEAD)
+        left = self.purse.final_seconds(
+            self.clock.charged, closing=_closing(job, measured, done), validation=_validation(job, measured)
+        )
+        return {"time": f"{max(left + done, 0.01):.2f}s"}
+
+    # --- what is heard ---
+
+    def ear(self, job: Job) -> RunListener:
+        """Listen to a training for the search's listener."""
+        return _Ear(self, trial=not (isinstance(job.architecture, Searched)))
+
+    def share_done(self, step: Step) -> float:
+        """Tell how far the whole is, as far as a clock can tell."""
+        if self.purse.in_seconds and self.purse.budget is not None:
+            return min(1.0, self.clock.charged / self.purse.budget.amount)
+        return step.progress
+
+    @cached_property
+    def _last_beat(self) -> list[float]:
+        return [time.monotonic()]
+
+    def beat(self) -> None:
+        """Note what is charged, every now and then."""
+        now = time.monotonic()
+        if now - self._last_beat[0] >= BEAT_SECONDS:
+            self._last_beat[0] = now
+            self.file.beat(self.clock.charged)
+
+    def _tell(self, journal: Journal, steps: Ladder) -> None:
+        best = journal.best
+        begun = len({trial.number for trial in journal.ended})
+        if best is not None and best.accuracy is not None:
+            self.listener.on_evaluation(
+                f"best {best.accuracy:.3f}, trial", begun, max(begun + 1, steps.trials)
+            )
+
+
+class _Ear:
+    """Hears a training of a search; its steps are steps of the whole."""
+
+    def __init__(self, search: _Search, *, trial: bool) -> None:
+        self._search = search
+        self._trial = trial
+
+    def on_step(self, step: Step) -> bool:
+        """Pass on a step with the share of the budget that is spent."""
+        self._search.beat()
+        share = self._search.share_done(step)
+        return self._search.listener.on_step(replace(step, progress=share, steps_total=None))
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Pass on an epoch of the final training; those of trials are nobody's history."""
+        self._search.beat()
+        if not self._trial:
+            self._search.listener.on_epoch(row)
+
+    def on_evaluation(self, split: str, done: int, total: int) -> None:
+        """Pass on an evaluation."""
+        self._search.beat()
+        self._search.listener.on_evaluation(split, done, total)
+
+
+def _rounded(rate: float) -> float:
+    """Round a measured rate to a power of the root of two, so that the next measurement plans the same.
+
+    >>> _rounded(400.0) == _rounded(430.0)
+    True
+    """
+    power = 0
+    while 2 ** ((power + 0.5) / 2) < rate:
+        power += 1
+    return float(2 ** (power / 2))
+
+
+def _usual(journal: Journal) -> float:
+    """Return the images a second of a usual network of a search."""
+    rates = sorted(trial.images_per_second for trial in journal.ended)
+    return rates[len(rates) // 2]
+
+
+def _validation(job: Job, found: Measured) -> float:
+    """Return the seconds of validation for each second of steps."""
+    epoch = len(job.data.train) / found.images_per_second
+    return len(job.data.validation) * found.seconds_per_prediction / epoch
+
+
+def _closing(job: Job, found: Measured, done: float) -> float:
+    """Return the seconds behind the last step: the final evaluation, and timing predictions."""
+    images = len(job.data.validation) + len(job.data.test)
+    evaluation = VIEWS[job.recipe.test_views] * images * found.seconds_per_prediction
+    last = len(job.data.validation) * found.seconds_per_prediction
+    timing = 2 * SECONDS + LEAST_SECONDS if job.timed and not done else 0.0
+    return evaluation + last + timing + OVERHEAD / 2
+
+
+def _told(journal: Journal, spec: SearchSpec, spent: float, recipe: Recipe) -> dict[str, Any]:
+    """Say in a run's record what its search was."""
+    refused: dict[str, int] = {}
+    for trial in journal.trials:
+        if trial.status == "refused":
+            name = trial.reason.partition(":")[0]
+            refused[name] = refused.get(name, 0) + 1
+    ended = journal.ended
+    return {
+        "method": spec.method, "budget": str(spec.budget) if spec.budget is not None else "",
+        "seconds": spent, "epochs": float(journal.final["epochs"]),
+        "trials": len({trial.number for trial in ended}), "trainings": len(ended), "refused": refused,
+        "best": journal.final["number"], "validation_accuracy": journal.final["accuracy"],
+        "point": journal.final["point"], "rungs": journal.plan["rungs"],
+        "recipe": recipe.model_dump(mode="json"),
+    }  # fmt: skip
