@@ -21,18 +21,24 @@ class Limits:
     multiplications: int | None = None  # at most, for one image
     images_per_second: float | None = None  # at least, in training
 
+    @property
+    def by_clock(self) -> bool:
+        """Whether a network's speed must be measured before anything else is known of it."""
+        return self.images_per_second is not None
+
     @classmethod
-    def of(cls, spec: SearchSpec, reference: float) -> Limits:
+    def of(cls, spec: SearchSpec, reference: float | None) -> Limits:
         """Take a study's limits.
 
         Args:
             spec: The search.
-            reference: Images a second of the first network; what is much slower is left out in any case.
+            reference: Images a second of the first network, of which what is tried has at least a quarter
+                where nothing else is said; None where the clock does not count.
 
         Returns:
             The limits.
         """
-        slowest = spec.min_images_per_second or SLOWEST * reference or None
+        slowest = spec.min_images_per_second or (None if reference is None else SLOWEST * reference)
         return cls(spec.max_parameters, spec.max_multiplications, slowest)
 
     def counted(self, parameters: int, multiplications: int) -> str:

@@ -101,7 +101,7 @@ class _Search:
         plan = journal.plan
         rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
         steps = Ladder(rungs, int(plan["trials"]))
-        limits = Limits.of(self.spec, float(plan["reference_images_per_second"]))
+        limits = Limits.of(self.spec, plan["reference_images_per_second"])
         while not journal.final and self._try_next(journal, steps, limits):
             journal = self.file.read()
             self._tell(journal, steps)
@@ -117,11 +117,11 @@ class _Search:
         """Measure the first network, and plan the rungs by it."""
         point = start_point(self.spec.bounds, self._pixels)
         job = self._trial_job(point, Rung(self._pixels, 1.0), "reference")
-        rate = self.rates.images_per_second(job)
+        rate = self.rates.images_per_second(job) if self.purse.in_seconds else None
         batch = job.recipe.batch_size
         images = len(self.job.data.train)
         shape: dict[str, Any] = {"pixels": self._pixels, "images": images, "batch": batch}
-        if self.purse.in_seconds:
+        if rate is not None:
             epoch = images / _rounded(rate)
             available, by_work = self.purse.for_trials / epoch, True
         else:
@@ -202,7 +202,7 @@ class _Search:
             parameters=counted.parameters, multiplications=counted.multiplications,
         )  # fmt: skip
         reason = limits.counted(counted.parameters, counted.multiplications)
-        if reason:
+        if reason or not limits.by_clock:
             return trial, reason
         job = self._trial_job(proposal.point, rung, "rate")
         try:
@@ -222,6 +222,9 @@ class _Search:
         shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
         scratch.clear_unfinished()
         accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
+        if not trial.images_per_second and shown.seconds:
+            rate = shown.images / shown.seconds * (rung.pixels / self._pixels) ** 2
+            trial = replace(trial, images_per_second=round(rate, 2))
         self.file.add_trial(
             replace(
                 trial, rung=number, pixels=rung.pixels, epochs=rung.epochs,
@@ -375,8 +378,8 @@ def _rounded(rate: float) -> float:
 
 def _usual(journal: Journal) -> float:
     """Return the images a second of a usual network of a search."""
-    rates = sorted(trial.images_per_second for trial in journal.ended)
-    return rates[len(rates) // 2]
+    rates = sorted(trial.images_per_second for trial in journal.ended if trial.images_per_second)
+    return rates[len(rates) // 2] if rates else 1.0
 
 
 def _validation(job: Job, found: Measured) -> float:
