@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.records.trials import Trial
-from bakeoff.search.rungs import Next, fewest_epochs, ladder, next_training, ranked
+from bakeoff.search.rungs import Next, cost_of_size, fewest_epochs, ladder, next_training, one_rung, ranked
 
 
 def trial(number: int, accuracy: float | None, rung: int = 0, **changes) -> Trial:
@@ -46,18 +46,39 @@ def test_equal_accuracies_are_ranked_by_loss_and_then_by_number():
     assert [one.number for one in found] == [1, 2, 0]
 
 
-@given(st.floats(0.01, 5000), st.integers(8, 128), st.integers(20, 100_000), st.integers(8, 256))
-def test_a_ladder_rises_in_size_and_length_and_begins_within_what_there_is(available, pixels, images, batch):
-    found = ladder(available, pixels=pixels, images=images, batch=batch)
+@given(
+    st.floats(0.01, 5000), st.integers(8, 128), st.integers(20, 100_000), st.integers(8, 256),
+    st.sampled_from([0.0, 0.5, 1.0]),
+)  # fmt: skip
+def test_a_ladder_rises_in_size_and_length_and_is_paid_for(available, pixels, images, batch, fixed):
+    found = ladder(available, pixels=pixels, images=images, batch=batch, fixed=fixed)
     if found is None:
-        assert available < fewest_epochs(pixels=pixels, images=images, batch=batch)
+        assert available < fewest_epochs(pixels=pixels, images=images, batch=batch, fixed=fixed)
         return
     for lower, higher in zip(found.rungs, found.rungs[1:], strict=False):
         assert lower.pixels <= higher.pixels <= max(pixels, 16)
         assert lower.epochs < higher.epochs
-    first = found.rungs[0]
-    assert first.epochs * (first.pixels / max(pixels, 16)) ** 2 <= available * 1.01
+    costs = [rung.epochs * cost_of_size(rung.pixels, max(pixels, 16), fixed) for rung in found.rungs]
+    assert costs[0] <= available * 1.01
     assert found.trials >= 1
+    if found.trials >= 9:
+        assert found.trials * costs[0] <= available * 1.01
+
+
+def test_larger_budgets_have_longer_rungs_first_and_more_trials_then():
+    plans = [ladder(epochs, pixels=64, images=4500, batch=128, fixed=0.5) for epochs in (10, 60, 200, 2000)]
+    assert [len(plan.rungs) for plan in plans] == [2, 3, 3, 3]
+    assert [plan.trials for plan in plans[:3]] == [5, 9, 9]
+    assert plans[3].trials > 50
+    lengths = [plan.rungs[0].epochs for plan in plans]
+    assert lengths == sorted(lengths)
+
+
+def test_chance_has_some_trials_of_one_length_at_full_size():
+    found = one_rung(20, pixels=64, images=4500, batch=128)
+    assert (found.trials, len(found.rungs), found.rungs[0].pixels) == (6, 1, 64)
+    assert found.rungs[0].epochs * found.trials <= 20
+    assert one_rung(2000, pixels=64, images=4500, batch=128).trials > 6
 
 
 @pytest.mark.parametrize("most", [1, 4, 30])

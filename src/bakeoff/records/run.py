@@ -13,6 +13,7 @@ runs/<task>/<candidate>/seed-0/
     log.txt             of an external program: what it has said
     external/           only while such a run is unfinished, or has failed; see `records.exchange`
     trials.jsonl        of a search: its plan and every trial; see `records.trials`
+    network.py          of a search: the network that it found, as code that needs no bakeoff
     trial/              of a search: the trial that is being trained, only while it is
 """
 
@@ -183,6 +184,7 @@ class RunFolder:
     log_path = property(lambda self: self.path / "log.txt")
     exchange_path = property(lambda self: self.path / "external")
     trials_path = property(lambda self: self.path / "trials.jsonl")
+    network_path = property(lambda self: self.path / "network.py")
     trial_path = property(lambda self: self.path / "trial")
 
     def files(self) -> list[Path]:
@@ -190,6 +192,7 @@ class RunFolder:
         return [
             self.record_path, self.predictions_path, self.probabilities_path, self.weights_path,
             self.test_readings_path, self.log_path, self.trials_path,
+            self.network_path,
         ]  # fmt: skip
 
     def read(self) -> RunRecord | None:

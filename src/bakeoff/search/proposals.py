@@ -18,7 +18,7 @@ from bakeoff.search.points import Point, draw_point, is_active, start_point, ste
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import Dimension, Space
 
-EXPLORED = 0.5  # of the planned trials, before steps from the best take over
+EXPLORED = 1 / 3  # of the planned trials, before steps from the best take over
 STARTUP = 4  # trials that Optuna's sampler draws by chance before its model says anything
 TRIES = 20  # for a point that is not among those tried
 

@@ -21,7 +21,9 @@ LADDERS = (  # of rungs: shares of the image's side, and lengths in those of the
 SMALL = 16  # pixels, up to which images are not made smaller
 FEWEST_STEPS = 30  # of a first rung
 MOST_STEPS, MOST_EPOCHS = 500, 6.0  # of a first rung: whichever is longer; then there are more trials instead
-WHOLE = 9  # trials of which one reaches a third rung
+GOOD_STEPS, GOOD_EPOCHS = 60, 2.0  # of a first rung, below which fewer trials are better than shorter ones
+WHOLE, FEW = 9, 5  # trials of which one reaches a third rung; trials at least, but for the smallest budgets
+BY_CHANCE = 6  # trials at least of a search by chance
 SPARE = 0.85  # of the trials' share that is planned with: measuring and validating also take their time
 
 
@@ -53,7 +55,7 @@ def sizes(pixels: int, shares: Sequence[float]) -> list[int]:
 
 
 def ladder(
-    available: float, *, pixels: int, images: int, batch: int, most: int | None = None, by_work: bool = True
+    available: float, *, pixels: int, images: int, batch: int, most: int | None = None, fixed: float = 0.0
 ) -> Ladder | None:
     """Plan rungs for what there is to spend.
 
@@ -63,43 +65,94 @@ def ladder(
         images: Training images.
         batch: Images of a step.
         most: Trials that may begin; None is no limit.
-        by_work: Whether an epoch of smaller images costs less, as it does by the clock.
+        fixed: Share of a step's cost that smaller images do not save; 1 where epochs themselves are counted.
 
     Returns:
         The rungs; None when not even one trial of the fewest steps can be paid for.
     """
     steps = max(1.0, images / batch)
-    shortest = min(1.0, FEWEST_STEPS / steps)
-    longest = max(MOST_EPOCHS, MOST_STEPS / steps)
-    spend = available * (SPARE if by_work else 1.0)
+    shortest, longest = min(1.0, FEWEST_STEPS / steps), max(MOST_EPOCHS, MOST_STEPS / steps)
+    good = min(longest, max(GOOD_EPOCHS, GOOD_STEPS / steps))
+    spend = available * SPARE
     for shares in LADDERS:
-        costs = [length * _work(pixels, share, by_work=by_work) for share, length in shares]
-        bracket = sum(
-            cost * max(1, WHOLE // ETA**number) for number, cost in enumerate(costs)
-        )  # of nine trials
-        count = min(most, WHOLE) if most is not None else WHOLE
-        epochs = spend / bracket * (WHOLE / count)
-        if epochs < max(shortest, 1.0 if shares is LADDERS[0] else 0.0):
+        costs = [length * work(pixels, share, fixed) for share, length in shares]
+        bracket = sum(cost * WHOLE / ETA**number for number, cost in enumerate(costs))  # of nine trials
+        count = WHOLE if most is None else min(most, WHOLE)
+        epochs = spend / bracket * WHOLE / count
+        while epochs < good and count > FEW:
+            count -= 1
+            epochs = spend / bracket * WHOLE / count
+        if epochs < (good if shares is LADDERS[0] else shortest):
             continue
-        brackets = max(1.0, epochs / longest)
-        trials = int(WHOLE * brackets) if most is None else most
-        return Ladder(_rungs(pixels, shares, min(epochs, longest)), max(1, trials))
-    cost = shortest * _work(pixels, LADDERS[-1][0][0], by_work=by_work)
+        trials = most if most is not None else max(count, int(count * epochs / longest))
+        return Ladder(_rungs(pixels, shares, min(epochs, longest)), trials)
+    cost = shortest * work(pixels, LADDERS[-1][0][0], fixed)
     if available < cost:
         return None
-    count = int(spend / cost)
-    return Ladder(_rungs(pixels, LADDERS[-1], shortest), max(1, min(count, most or count)))
+    count = max(1, int(spend / cost))
+    return Ladder(_rungs(pixels, LADDERS[-1], shortest), min(count, most or count))
 
 
-def fewest_epochs(*, pixels: int, images: int, batch: int, by_work: bool = True) -> float:
+def one_rung(available: float, *, pixels: int, images: int, batch: int, most: int | None = None) -> Ladder:
+    """Plan trials of one length, at full size: what a search by chance does.
+
+    Args:
+        available: As for `ladder`.
+        pixels: Likewise.
+        images: Likewise.
+        batch: Likewise.
+        most: Likewise.
+
+    Returns:
+        One rung, for as many trials as a search by chance should have at least.
+    """
+    steps = max(1.0, images / batch)
+    count = min(BY_CHANCE, most or BY_CHANCE)
+    longest = LADDERS[0][-1][1] * max(MOST_EPOCHS, MOST_STEPS / steps)
+    epochs = min(available * SPARE / count, longest)
+    trials = most if most is not None else max(count, int(available * SPARE / epochs))
+    return Ladder((Rung(pixels, float(f"{epochs:.3g}")),), trials)
+
+
+def fewest_epochs(*, pixels: int, images: int, batch: int, fixed: float = 0.0) -> float:
     """Return what the cheapest trial costs, in epochs at full size."""
     shortest = min(1.0, FEWEST_STEPS / max(1.0, images / batch))
-    return shortest * _work(pixels, LADDERS[-1][0][0], by_work=by_work)
+    return shortest * work(pixels, LADDERS[-1][0][0], fixed)
 
 
-def _work(pixels: int, share: float, *, by_work: bool) -> float:
+def work(pixels: int, share: float, fixed: float) -> float:
     """Return what an epoch at a share of the side costs, one at full size being 1."""
-    return (sizes(pixels, [share])[0] / pixels) ** 2 if by_work else 1.0
+    return cost_of_size(sizes(pixels, [share])[0], pixels, fixed)
+
+
+def cost_of_size(size: int, pixels: int, fixed: float) -> float:
+    """Return what a step on images of another size costs, one at full size being 1.
+
+    >>> cost_of_size(32, 64, 0.0), cost_of_size(32, 64, 0.5), cost_of_size(32, 64, 1.0)
+    (0.25, 0.625, 1.0)
+    """
+    return fixed + (1 - fixed) * (size / pixels) ** 2
+
+
+def fixed_share(slow: float, quick: float, size: int, pixels: int) -> float:
+    """Tell which share of a step's cost smaller images do not save, to a tenth.
+
+    Args:
+        slow: Images a second at full size.
+        quick: Images a second at another size.
+        size: That other size, pixels.
+        pixels: The full one.
+
+    Returns:
+        From 0 to 0.9; 0 where both sizes are the same.
+
+    >>> fixed_share(100.0, 160.0, 32, 64)
+    0.5
+    """
+    area = (size / pixels) ** 2
+    if area >= 1:
+        return 0.0
+    return round(min(max((slow / quick - area) / (1 - area), 0.0), 0.9), 1)
 
 
 def _rungs(pixels: int, shares: Sequence[tuple[float, float]], epochs: float) -> tuple[Rung, ...]:

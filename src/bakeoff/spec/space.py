@@ -90,7 +90,7 @@ def _rate(about: str, optimizer: str, low: float, high: float, *, start: float) 
 SPACE: dict[str, Dimension] = {
     # The network (spec.macro)
     "stem": _list("network", "first layers", "plain", "stride", "deep", start="stride"),
-    "width": _whole("network", "channels of stem and first stage", 16, 128, step=8, start=48),
+    "width": _whole("network", "channels of stem and first stage", 16, 128, step=8, start=32),
     "stages": _whole("network", "stages; each but the first halves the maps", 2, 5, start=4),
     "growth": _list("network", "channels of a stage by those of the one before", 1.0, 1.5, 2.0, start=2.0),
     "depth": _whole("network", "blocks of a stage", 0, 3, start=1),
@@ -116,7 +116,7 @@ SPACE: dict[str, Dimension] = {
     "crop": _list("training", "shifts, by the image's side", 0.0, 0.0625, 0.125, 0.1875, start=0.125),
     "flip": _list("training", "mirrored images", "none", "alternating", start="alternating"),
     "mix": _list("training", "mixed images", "none", "mixup", "cutmix", start="none"),
-    "batch_size": _list("training", "images of a step", 32, 64, 128, 256, start=64),
+    "batch_size": _list("training", "images of a step", 32, 64, 128, 256, start=128),
 }
 
 Space = dict[str, Dimension]

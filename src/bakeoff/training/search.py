@@ -15,14 +15,25 @@ from typing import Any
 from bakeoff.data.batches import steps_in_epoch
 from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import Searched, architecture_digest
-from bakeoff.models.macro import weigh
+from bakeoff.models.macro import code, weigh
 from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
 from bakeoff.search.budget import Clock, Purse, refuse_small
 from bakeoff.search.filters import ATTEMPTS, Limits, refuse_empty
 from bakeoff.search.points import Point, network_of, recipe_of, start_point
 from bakeoff.search.proposals import Proposal, propose
-from bakeoff.search.rungs import Ladder, Rung, fewest_epochs, ladder, next_training
+from bakeoff.search.rungs import (
+    Ladder,
+    Rung,
+    cost_of_size,
+    fewest_epochs,
+    fixed_share,
+    ladder,
+    next_training,
+    one_rung,
+    sizes,
+)
 from bakeoff.spec import Recipe, digest
 from bakeoff.spec.recipe import VIEWS
 from bakeoff.spec.search import SearchSpec
@@ -86,6 +97,7 @@ class _Search:
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
         self.rates = Rates(job.cache_dir, job)
+        self.fixed = 1.0  # share of a step's cost that smaller images do not save
 
     def find(self) -> Job:
         """Run trials until their share is spent, and say what the final training is.
@@ -99,6 +111,7 @@ class _Search:
             self.file.add("plan", self._plan())
             journal = self.file.read()
         plan = journal.plan
+        self.fixed = float(plan["fixed_share"])
         rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
         steps = Ladder(rungs, int(plan["trials"]))
         limits = Limits.of(self.spec, plan["reference_images_per_second"])
@@ -114,30 +127,34 @@ class _Search:
     # --- the plan ---
 
     def _plan(self) -> dict[str, Any]:
-        """Measure the first network, and plan the rungs by it."""
+        """Measure the first network at two sizes, and plan the rungs by that."""
         point = start_point(self.spec.bounds, self._pixels)
         job = self._trial_job(point, Rung(self._pixels, 1.0), "reference")
-        rate = self.rates.images_per_second(job) if self.purse.in_seconds else None
+        small = sizes(self._pixels, [0.5])[0]
+        rate, fixed = None, 1.0  # where epochs or trials are counted, small images save nothing
+        if self.purse.in_seconds:
+            rate = self.rates.images_per_second(job)
+            quick = self.rates.images_per_second(self._trial_job(point, Rung(small, 1.0), "reference"))
+            fixed = fixed_share(rate, quick, small, self._pixels)
         batch = job.recipe.batch_size
         images = len(self.job.data.train)
         shape: dict[str, Any] = {"pixels": self._pixels, "images": images, "batch": batch}
         if rate is not None:
             epoch = images / _rounded(rate)
-            available, by_work = self.purse.for_trials / epoch, True
+            available = self.purse.for_trials / epoch
         else:
-            length = self.job.recipe.length
-            epoch, by_work = 1.0, False
+            length, epoch = self.job.recipe.length, 1.0
             available = self.purse.for_trials if self.purse.budget is not None else self._counted(length)
-        self._refuse_small(shape, epoch)
-        planned = ladder(available, most=self.spec.trials, by_work=by_work, **shape)
+        self._refuse_small(shape, epoch, fixed)
+        planned = ladder(available, most=self.spec.trials, fixed=fixed, **shape)
         if planned is None:
             raise ConfigError("search.budget: too small for one trial")
-        if self.spec.method == "random":  # each network is trained once, by the top rung's course
-            top = planned.rungs[-1]
-            planned = Ladder((top,), planned.trials)
+        if self.spec.method == "random":
+            planned = one_rung(available, most=self.spec.trials, **shape)
         return {
             "rungs": [{"pixels": rung.pixels, "epochs": rung.epochs} for rung in planned.rungs],
-            "trials": planned.trials, "reference_images_per_second": rate, "method": self.spec.method,
+            "trials": planned.trials, "reference_images_per_second": rate, "fixed_share": fixed,
+            "method": self.spec.method,
             "seed": self.job.seed,
         }  # fmt: skip
 
@@ -152,11 +169,11 @@ class _Search:
         steps = length.to_steps(steps_in_epoch(images, batch)) or 1
         return float(self.spec.trials or 1) * steps / max(1, images / batch) / 3
 
-    def _refuse_small(self, shape: dict[str, Any], epoch: float) -> None:
+    def _refuse_small(self, shape: dict[str, Any], epoch: float, fixed: float) -> None:
         """Refuse a budget whose share for trials does not pay for the cheapest one."""
         if self.purse.budget is None:
             return
-        cheapest = fewest_epochs(by_work=self.purse.in_seconds, **shape) * epoch
+        cheapest = fewest_epochs(fixed=fixed, **shape) * epoch
         if self.purse.in_seconds:
             cheapest = max(self.clock.charged, OVERHEAD) + cheapest + OVERHEAD
         refuse_small(self.purse.budget, cheapest / self.spec.share)
@@ -206,7 +223,7 @@ class _Search:
             return trial, reason
         job = self._trial_job(proposal.point, rung, "rate")
         try:
-            rate = self.rates.images_per_second(job) * (rung.pixels / self._pixels) ** 2
+            rate = self.rates.images_per_second(job) * self._cost(rung)
         except (RuntimeError, MemoryError) as error:
             return trial, f"cannot be trained: {one_line(error)}"
         return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)
@@ -223,7 +240,7 @@ class _Search:
         scratch.clear_unfinished()
         accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
         if not trial.images_per_second and shown.seconds:
-            rate = shown.images / shown.seconds * (rung.pixels / self._pixels) ** 2
+            rate = shown.images / shown.seconds * self._cost(rung)
             trial = replace(trial, images_per_second=round(rate, 2))
         self.file.add_trial(
             replace(
@@ -239,9 +256,12 @@ class _Search:
         """Tell whether the trials' share still pays for a training at a rung."""
         if not self.purse.in_seconds:
             return self.purse.affords(self._epochs_spent(), rung.epochs)
-        images = rung.epochs * len(self.job.data.train)
-        work = (rung.pixels / self._pixels) ** 2
-        return self.purse.affords(self.clock.charged, images * work / images_per_second + OVERHEAD)
+        images = rung.epochs * len(self.job.data.train) * self._cost(rung)
+        return self.purse.affords(self.clock.charged, images / images_per_second + OVERHEAD)
+
+    def _cost(self, rung: Rung) -> float:
+        """Return what a step at a rung's size costs, one at full size being 1."""
+        return cost_of_size(rung.pixels, self._pixels, self.fixed)
 
     def _epochs_spent(self) -> float:
         return sum(trial.epochs for trial in self.file.read().ended)
@@ -289,6 +309,7 @@ class _Search:
         network = network_of(point)
         architecture = Searched(search=self.spec, found=network)
         job = replace(self.job, architecture=architecture, recipe=self._recipe(point), asked=self.job.recipe)
+        write_text(self.folder.network_path, code(network))
         recipe = job.recipe.overlaid(self._final_length(job, journal), "search")
         job = replace(job, recipe=recipe)
         return replace(job, search=_told(journal, self.spec, spent, job.recipe))
