@@ -49,10 +49,12 @@ def cost_view(task: TaskSummary, table_number: int) -> tuple[str, Table | None]:
             row(*(cell for i, cell in enumerate(cells) if with_energy or columns[i].label != "Energy"))
         )
     kept = tuple(column for column in columns if with_energy or column.label != "Energy")
+    searched = " and of its trials" if any(one.search_seconds for one in ordered) else ""
     caption = (
         "What it costs, the cheapest to train first. Training is the mean of a run, that of the candidates "
-        "it stands on and of its trials included; parameters come with the size of their file in fp32; "
-        "multiplications are of one image."
+        f"it stands on{searched} included; parameters come with the size of their file in fp32; "
+        "multiplications are of "
+        "one image."
     )
     return _words(task, with_energy), Table(
         number=table_number, caption=caption, columns=kept, rows=tuple(rows)
