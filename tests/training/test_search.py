@@ -211,6 +211,32 @@ def test_a_budget_in_seconds_plans_by_the_measured_speed_and_keeps_it(tmp_path, 
     assert float(record.search["recipe"]["time"].removesuffix("s")) < 6
 
 
+def test_a_winner_that_diverges_in_its_final_training_is_followed_by_the_next_best(
+    tmp_path, data, monkeypatch
+):
+    real, heard = module.train_run, []
+
+    def sometimes(job, folder, listener, **options):
+        heard.append(job)
+        record = real(job, folder, listener, **options)
+        if len(heard) > 1:
+            return record
+        folder.test_readings_path.unlink()  # as if it had not come so far
+        return replace(record, status="diverged", reason="the loss was nan", epochs=3.0)
+
+    monkeypatch.setattr(module, "train_run", sometimes)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data), folder, Ear())
+    journal = TrialsFile(folder.trials_path).read()
+    first, second = (job.architecture.found for job in heard)
+    assert first != second
+    assert journal.final["diverged"] == [journal.best.number]
+    assert (record.status, record.model) == ("finished", f"found: {second.words}")
+    spent = sum(trial.epochs for trial in journal.ended)
+    assert record.epochs == pytest.approx(30 - spent - 3, abs=0.5)
+    assert folder.read() == record
+
+
 def test_a_network_that_diverges_in_its_trial_does_not_end_the_search(tmp_path, data, monkeypatch):
     real = module.train_trial
 

@@ -136,6 +136,8 @@ def _end(journal: Journal, last: Trial) -> str:
     """Say why a trial went no further than its last rung."""
     if last.status != "ended":
         return f"{last.status}: {last.reason}"
+    if last.number in journal.final.get("diverged", ()):
+        return "won, and diverged in its final training"
     here = sorted((t for t in journal.ended if t.rung == last.rung), key=lambda t: (-t.score, t.number))
     place = [t.number for t in here].index(last.number) + 1
     top = last.rung + 1 >= len(journal.plan.get("rungs", ()))

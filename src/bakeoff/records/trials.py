@@ -5,15 +5,15 @@ So the best so far survives, and a search continues behind its last line.
 
     {"kind": "plan", ...}      rungs, first of all: what was measured and decided once
     {"kind": "trial", ...}     a `Trial`: a network trained at one rung, or refused by a filter
-    {"kind": "final", ...}     which trial won, and the training that follows
+    {"kind": "final", ...}     which trial won, before its final training; another line if that diverges
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,10 @@ class Journal:
     def ended(self) -> list[Trial]:
         """The trials that were trained."""
         return [trial for trial in self.trials if trial.status != "refused"]
+
+    def without(self, numbers: Collection[int]) -> Journal:
+        """Leave some trials out."""
+        return replace(self, trials=tuple(trial for trial in self.trials if trial.number not in numbers))
 
     @property
     def best(self) -> Trial | None:

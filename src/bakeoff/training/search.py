@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -47,6 +48,7 @@ from bakeoff.training.run import CHECKPOINT_SECONDS, RunListener, one_line, trai
 from bakeoff.training.state import seconds_of
 
 BEAT_SECONDS = 2.0  # between two notes of what is charged
+MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
 LOST = 0.01  # of a budget that an interruption may cost at most
 OVERHEAD = 1.0  # seconds of a trial beside its steps: measuring, building, validating
 
@@ -82,6 +84,12 @@ def run_search(
         folder.clear_unfinished(checkpoint=False)
         return record
     record = train_run(final, folder, search.ear(final), checkpoint_seconds=checkpoint_seconds)
+    while record.status == "diverged" and not folder.test_readings():  # the next best, in what is left
+        next_best = search.give_up(record)
+        if next_best is None:
+            break
+        folder.reopen()
+        record = train_run(next_best, folder, search.ear(next_best), checkpoint_seconds=checkpoint_seconds)
     search.file.stop_clock()
     return record
 
@@ -120,9 +128,27 @@ class _Search:
             self._tell(journal, steps)
         shutil.rmtree(self.folder.trial_path, ignore_errors=True)
         if not journal.final:
-            self._choose(journal)
+            self._choose(journal, self._epochs_spent())
             journal = self.file.read()
         return self._final_job(journal)
+
+    def give_up(self, record: RunRecord) -> Job | None:
+        """Write down that the winner diverged in its final training, and let the next best have one.
+
+        Args:
+            record: Of that training, whose time and epochs are spent.
+
+        Returns:
+            The next final training; None where nobody or nothing is left.
+        """
+        journal = self.file.read()
+        spent = float(journal.final["epochs"]) + record.epochs
+        budget, used = self.purse.budget, self.clock.charged if self.purse.in_seconds else spent
+        tried = [*journal.final.get("diverged", []), int(journal.final["number"])]
+        if journal.without(tried).best is None or (budget is not None and used > MOST_SPENT * budget.amount):
+            return None
+        self._choose(journal.without(tried), spent, diverged=tried)
+        return self._final_job(self.file.read())
 
     # --- the plan ---
 
@@ -288,8 +314,8 @@ class _Search:
 
     # --- the end ---
 
-    def _choose(self, journal: Journal) -> None:
-        """Write down who won, and how long the final training may be."""
+    def _choose(self, journal: Journal, epochs: float, diverged: Sequence[int] = ()) -> None:
+        """Write down who won, and what is spent by then."""
         best = journal.best
         if best is None:
             reasons = [trial.reason for trial in journal.ended if trial.reason]
@@ -300,7 +326,7 @@ class _Search:
         self.file.add(
             "final",
             {"number": best.number, "rung": best.rung, "accuracy": best.accuracy, "point": best.point,
-             "seconds": round(self.clock.charged, 3), "epochs": self._epochs_spent()},
+             "seconds": round(self.clock.charged, 3), "epochs": epochs, "diverged": list(diverged)},
         )  # fmt: skip
 
     def _final_job(self, journal: Journal) -> Job:
