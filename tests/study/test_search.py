@@ -12,6 +12,7 @@ import pytest
 import small_study
 from test_kill import Forked
 
+import bakeoff
 from bakeoff.api import verify
 from bakeoff.evidence.summary import gather
 from bakeoff.models.macro import code
@@ -19,6 +20,7 @@ from bakeoff.models.written import read_architecture
 from bakeoff.records import StudyFolder
 from bakeoff.records.trials import TrialsFile
 from bakeoff.report.write import write_report
+from bakeoff.study import estimate_study
 from bakeoff.study.trained import load
 
 SPACE = {"width": [16, 24], "stages": 2, "depth": [0, 1], "kernel": 3, "flip": "none"}
@@ -80,16 +82,42 @@ def test_its_network_is_built_again_without_a_search(searched):
 
 
 def test_the_handed_over_network_predicts_what_was_recorded(home):
-    checks = verify(home / "out", base_dir=home, weights=True)
-    assert [check.name for check in checks.checks if check.status == "differs"] == []
-    assert any("weights" in check.name and check.agreed for check in checks.checks)
+    found = verify(home / "out", base_dir=home, images=False, reevaluate=True)
+    assert [check.differing for check in found.checks if check.differing] == []
+    by_title = {check.title: check for check in found.checks}
+    assert by_title["predictions of the weights, computed again"].agreed == 2
+    assert by_title["identities"].unchecked == ()
+
+
+def test_its_network_is_exported_and_held_to_its_record(home, searched):
+    folder = searched.run("digits", "search", 0).path
+    bakeoff.export(folder, out=home / "found.onnx", base_dir=home, card=False)
+    assert (home / "found.onnx").stat().st_size > 1000
+
+
+def test_what_a_search_will_cost_is_said_before_it_begins(home):
+    values = small_study.study(candidate=[
+        {"name": "by epochs", "search": {"budget": "24ep", "space": SPACE}},
+        {"name": "by trials", "search": {"trials": 3, "space": SPACE}},
+        {"name": "by the clock", "search": {"budget": "10m", "space": SPACE}},
+    ])  # fmt: skip
+    spec = small_study.study_from_dict(values, "small.toml")
+    rows = {
+        row.candidate: row
+        for row in estimate_study(spec, home / "new", base_dir=home, device="cpu", threads=1).rows
+    }
+    assert not any(row.problem for row in rows.values())
+    assert rows["by the clock"].seconds == 600
+    assert rows["by the clock"].searched
+    assert rows["by epochs"].seconds > rows["by trials"].seconds > 0
 
 
 def test_a_changed_trial_is_found_by_verify(home, searched):
     path = searched.run("digits", "search", 0).trials_path
     path.write_bytes(path.read_bytes().replace(b'"start"', b'"local"'))
-    told = str(verify(home / "out", base_dir=home).checks)
-    assert "trials.jsonl" in told
+    found = verify(home / "out", base_dir=home, images=False)
+    told = [words for check in found.checks for words in check.differing]
+    assert any("trials.jsonl" in words for words in told)
 
 
 def test_the_winner_can_be_pasted_as_a_candidate(home, searched):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import optuna
 
 from bakeoff import rng
-from bakeoff.records.trials import Proposer, Trial
+from bakeoff.records.trials import Journal, Proposer, Trial
 from bakeoff.search.points import Point, draw_point, is_active, start_point, step_from
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import Dimension, Space
@@ -65,7 +65,7 @@ def propose(
     if number == 0 and attempt == 0:
         return Proposal(number, attempt, "start", start_point(space, pixels))
     tried = [trial.point for trial in trials]
-    best = _best(trials)
+    best = Journal(trials=tuple(trials)).best
     local = best is not None and number >= max(2, EXPLORED * planned)
     proposal = None
     for again in range(TRIES):
@@ -81,11 +81,6 @@ def propose(
     if proposal is None:
         raise RuntimeError("no proposal was made")
     return proposal
-
-
-def _best(trials: Sequence[Trial]) -> Trial | None:
-    ranked = [trial for trial in trials if trial.score >= 0]
-    return max(ranked, key=lambda t: (t.rung, t.score, -(t.loss or 0.0), -t.number), default=None)
 
 
 def _asked(space: Space, trials: Sequence[Trial], key: int) -> Point:

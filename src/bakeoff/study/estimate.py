@@ -16,6 +16,7 @@ from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import Measured, measure, steps_expected
 from bakeoff.training.job import Job
+from bakeoff.training.search import stand_in
 
 WEIGHTS = 4  # bytes of a parameter
 CHECKPOINT = 3  # weights, and two of an optimizer's own for each
@@ -124,6 +125,8 @@ def _row(runs: list[PlannedRun]) -> Row:
         )  # fmt: skip
     if job.is_search and job.recipe.length.unit == "seconds":
         return replace(row, searched=True, seconds=missing * job.recipe.length.amount)
+    if job.is_search:
+        job = stand_in(job)
     try:
         found = measure(job)
     except Exception as error:  # the candidate's own, of any kind: its run would fail, and the others go on

@@ -5,9 +5,11 @@ So a second search with the same seed decides by the same numbers as the first.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bakeoff.errors import ResourceError, StudyError
 from bakeoff.homes import cache_home
 from bakeoff.records.atomic import read_json, write_json
 from bakeoff.spec import digest
@@ -56,11 +58,15 @@ class Rates:
         table = self._rates()
         if key not in table:
             table[key] = round(measure(job, steps=STEPS, seconds=SECONDS).images_per_second, 2)
-            write_json(self.path, {"machine": self._machine, "images_per_second": table})
+            with suppress(ResourceError):  # without a cache it is measured again, nothing else
+                write_json(self.path, {"machine": self._machine, "images_per_second": table})
         return float(table[key])
 
     def _rates(self) -> dict[str, Any]:
         if self._table is None:
-            kept = read_json(self.path, "a table of rates", dict) or {}
+            try:
+                kept = read_json(self.path, "a table of rates", dict) or {}
+            except StudyError:  # damaged: what it says can be measured again
+                kept = {}
             self._table = dict(kept.get("images_per_second", {}))
         return self._table

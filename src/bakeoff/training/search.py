@@ -50,6 +50,7 @@ from bakeoff.training.state import seconds_of
 BEAT_SECONDS = 2.0  # between two notes of what is charged
 MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
 LOST = 0.01  # of a budget that an interruption may cost at most
+THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
 OVERHEAD = 1.0  # seconds of a trial beside its steps: measuring, building, validating
 
 
@@ -92,6 +93,24 @@ def run_search(
         record = train_run(next_best, folder, search.ear(next_best), checkpoint_seconds=checkpoint_seconds)
     search.file.stop_clock()
     return record
+
+
+def stand_in(job: Job) -> Job:
+    """Ask for the training that a search without a clock costs about as much as, for an estimate.
+
+    Args:
+        job: A search whose budget is epochs, or that counts trials.
+
+    Returns:
+        The first network's training, for all the epochs of the search.
+    """
+    spec, length = job.search_spec, job.recipe.length
+    point = start_point(spec.bounds, job.input_size)
+    recipe = job.recipe.overlaid({**recipe_of(point, job.task.image_size), "early_stop": None}, "search")
+    if spec.budget is None and length.unit != "seconds":  # beside the final training a third of it for each
+        amount = length.amount * (1 + (spec.trials or 1) / THIRD)
+        recipe = recipe.overlaid({length.unit: int(amount) if length.unit == "steps" else amount}, "search")
+    return replace(job, architecture=network_of(point), recipe=recipe)
 
 
 class _Search:
@@ -193,7 +212,7 @@ class _Search:
                 "expected search.budget beside them, or a recipe of epochs or steps"
             )
         steps = length.to_steps(steps_in_epoch(images, batch)) or 1
-        return float(self.spec.trials or 1) * steps / max(1, images / batch) / 3
+        return float(self.spec.trials or 1) * steps / max(1, images / batch) / THIRD
 
     def _refuse_small(self, shape: dict[str, Any], epoch: float, fixed: float) -> None:
         """Refuse a budget whose share for trials does not pay for the cheapest one."""
