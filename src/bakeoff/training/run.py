@@ -59,7 +59,7 @@ Status = Literal["finished", "diverged", "failed"]
 # Being asked to stop, a full disk, lost images and a wrong folder are nobody's fault among the
 # candidates and end the study's work. Anything else is the candidate's own: a user's network
 # can raise exceptions of kinds that nobody knows.
-_NO_FAULT_OF_ITS_OWN = (Stopped, OSError, DataError, StudyError, ResourceError)
+NO_FAULT_OF_ITS_OWN = (Stopped, OSError, DataError, StudyError, ResourceError)
 
 
 class RunListener(Listener, Protocol):
@@ -173,7 +173,7 @@ def _attempt(act: Callable[[], object], job: Job, folder: RunFolder) -> tuple[St
     except Diverged as end:
         return "diverged", str(end)
     except (Exception, SystemExit) as error:
-        if isinstance(error, _NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
+        if isinstance(error, NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
             raise
         write_text(folder.traceback_path, traceback.format_exc())
         return "failed", one_line(error)

@@ -44,7 +44,14 @@ from bakeoff.training.job import Job
 from bakeoff.training.latency import LEAST_SECONDS, SECONDS
 from bakeoff.training.loop import Step
 from bakeoff.training.rates import Rates
-from bakeoff.training.run import CHECKPOINT_SECONDS, RunListener, one_line, train_run, train_trial
+from bakeoff.training.run import (
+    CHECKPOINT_SECONDS,
+    NO_FAULT_OF_ITS_OWN,
+    RunListener,
+    one_line,
+    train_run,
+    train_trial,
+)
 from bakeoff.training.state import seconds_of
 
 BEAT_SECONDS = 2.0  # between two notes of what is charged
@@ -79,7 +86,9 @@ def run_search(
     search = _Search(job, folder, listener, checkpoint_seconds)
     try:
         final = search.find()
-    except ConfigError as error:  # of this search alone: the study goes on
+    except Exception as error:  # of this search alone, of any kind: the study goes on
+        if isinstance(error, NO_FAULT_OF_ITS_OWN):
+            raise
         record = Account().record(job, "failed", one_line(error), folder.test_readings())
         folder.write(record)
         folder.clear_unfinished(checkpoint=False)
