@@ -9,9 +9,13 @@ from typing import Any
 import jobs
 import numpy as np
 import pytest
+import timm
+import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
-from bakeoff.models.architecture import Searched, architecture_digest
+from bakeoff.models import architecture
+from bakeoff.models.architecture import OnBackbone, Searched, architecture_digest
 from bakeoff.models.written import read_architecture
 from bakeoff.records import RunFolder, RunRecord
 from bakeoff.records.trials import Trial, TrialsFile
@@ -211,6 +215,34 @@ def test_a_budget_in_seconds_plans_by_the_measured_speed_and_keeps_it(tmp_path, 
     assert float(record.search["recipe"]["time"].removesuffix("s")) < 6
 
 
+def test_pretrained_networks_are_tried_beside_its_own_and_are_built_again(tmp_path, data, monkeypatch):
+    torch.manual_seed(0)
+    file = tmp_path / "test_resnet.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    monkeypatch.setattr(architecture, "find_weights", lambda *_, **__: file)
+    job = asked(tmp_path, data, budget="40ep", method="random", backbones=["timm:test_resnet"])
+    job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 32}))
+    real = TrialsFile.add_trial
+
+    def prefer(self, trial):  # so that one of them wins
+        won = trial.words == "timm:test_resnet" and trial.accuracy is not None
+        real(self, replace(trial, accuracy=1.0) if won else trial)
+
+    monkeypatch.setattr(TrialsFile, "add_trial", prefer)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(job, folder, Ear())
+    tried = {trial["words"] for trial in trials_of(folder)}
+    assert "timm:test_resnet" in tried
+    assert len(tried) > 1
+    assert (record.status, record.reason) == ("finished", None)
+    assert record.model == "found: timm:test_resnet"
+    assert record.pretrained["network"] == "timm:test_resnet"
+    assert record.probe
+    built = read_architecture(record.architecture)
+    assert isinstance(built, OnBackbone)
+    assert not folder.network_path.exists()
+
+
 def test_a_winner_that_diverges_in_its_final_training_is_followed_by_the_next_best(
     tmp_path, data, monkeypatch
 ):
@@ -228,7 +260,7 @@ def test_a_winner_that_diverges_in_its_final_training_is_followed_by_the_next_be
     folder = RunFolder(tmp_path / "run")
     record = run_search(asked(tmp_path, data), folder, Ear())
     journal = TrialsFile(folder.trials_path).read()
-    first, second = (job.architecture.found for job in heard)
+    first, second = (job.architecture for job in heard)
     assert first != second
     assert journal.final["diverged"] == [journal.best.number]
     assert (record.status, record.model) == ("finished", f"found: {second.words}")

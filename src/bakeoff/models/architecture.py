@@ -93,6 +93,7 @@ class External:
         return {word: path for word, path in found.items() if path.is_file()}
 
 
+FOUND = "found: "  # before the words for a network that a search has found
 SEARCH_VERSION = 1  # raised whenever equal settings of a search mean another search
 
 
@@ -101,7 +102,7 @@ class Searched:
     """A network that a search finds within its run; unknown until then."""
 
     search: SearchSpec
-    found: Macro | None = None
+    found: Macro | OnBackbone | None = None
 
 
 Architecture = str | OnSource | OnBackbone | External | Macro | Searched
@@ -135,7 +136,9 @@ def build_network(
     if isinstance(architecture, Macro):
         return build_macro(architecture, classes)
     if isinstance(architecture, Searched):
-        return build_macro(_found(architecture), classes)
+        return build_network(
+            _found(architecture), classes=classes, image_size=image_size, base_dir=base_dir, trained=trained
+        )
     if isinstance(architecture, External):
         raise ConfigError(f"{title(architecture)} is a program of which only predictions are kept")
     base = build_network(
@@ -208,7 +211,7 @@ def _digest_of(values: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
 
-def _found(architecture: Searched) -> Macro:
+def _found(architecture: Searched) -> Macro | OnBackbone:
     """Return what a search has found."""
     if architecture.found is None:
         raise ConfigError(f"the network of a {title(architecture)} is not known before it has ended")
@@ -243,6 +246,8 @@ def origin(architecture: Architecture) -> OnBackbone | None:
     """Return the network of timm that a network stands on in the end; None when all of it starts fresh."""
     if isinstance(architecture, OnSource):
         return origin(architecture.base)
+    if isinstance(architecture, Searched) and architecture.found is not None:
+        return origin(architecture.found)
     return architecture if isinstance(architecture, OnBackbone) else None
 
 
@@ -309,7 +314,7 @@ def title(architecture: Architecture) -> str:
         return architecture.words
     if isinstance(architecture, Searched):
         found = architecture.found
-        return architecture.search.words if found is None else f"found: {found.words}"
+        return architecture.search.words if found is None else f"{FOUND}{title(found)}"
     place = "" if architecture.tap == "features" else "'s output"
     return f"on {architecture.source}{place}"
 

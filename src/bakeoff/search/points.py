@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bakeoff.spec.macro import Macro, MacroStage
-from bakeoff.spec.space import Dimension, Space, Value
+from bakeoff.spec.space import NETWORK, OWN, Dimension, Space, Value
 
 Point = dict[str, Value]
 
@@ -25,6 +25,8 @@ CHANGES = (1, 2, 3)  # settings that a local step changes
 
 def is_active(space: Space, point: Mapping[str, Value], name: str) -> bool:
     """Tell whether a setting says something beside the others of a point."""
+    if space[name].part == "network" and name != NETWORK and point.get(NETWORK, OWN) != OWN:
+        return False
     needs = space[name].needs
     return needs is None or point.get(needs[0]) == needs[1]
 
@@ -126,16 +128,18 @@ def _moved(dimension: Dimension, value: Value, chance: np.random.Generator) -> V
     return _at(dimension, min(max(share, 0.0), 1.0))
 
 
-def network_of(point: Mapping[str, Value]) -> Macro:
+def network_of(point: Mapping[str, Value]) -> Macro | str:
     """Return the network that a point means.
 
     Args:
         point: With every setting of the network.
 
     Returns:
-        Its description.
+        Its description; or the name of a pretrained one.
     """
     values: dict[str, Any] = dict(point)
+    if values.get(NETWORK, OWN) != OWN:
+        return str(values[NETWORK])
     stages = []
     for number in range(int(values["stages"])):
         width = values["width"] * values["growth"] ** number

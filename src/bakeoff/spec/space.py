@@ -6,7 +6,7 @@ The table is the space. A study file narrows or fixes any of it: `width = [16, 3
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -120,6 +120,23 @@ SPACE: dict[str, Dimension] = {
 }
 
 Space = dict[str, Dimension]
+NETWORK, OWN = "network", "own"  # the choice between networks of the search's own and pretrained ones
+
+
+def with_backbones(space: Space, names: Sequence[str]) -> Space:
+    """Let a search choose among pretrained networks, too; settings of a network are then those of its own.
+
+    Args:
+        space: The space.
+        names: Of networks of timm; none leaves the space as it is.
+
+    Returns:
+        The space, with the choice before all else.
+    """
+    if not names:
+        return space
+    about = "a network of the search's own, or a pretrained one"
+    return {NETWORK: _list("network", about, OWN, *names, start=OWN), **space}
 
 
 def narrowed(given: Mapping[str, Any]) -> Space:

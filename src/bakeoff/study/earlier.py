@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture, External, Searched
+from bakeoff.models.architecture import Architecture, External, OnBackbone, Searched
 from bakeoff.models.user_file import is_user_model
 from bakeoff.models.written import read_architecture
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
@@ -185,7 +185,9 @@ def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architectu
     if candidate.search is not None:
         ended = study.run(task.name, name, asked.seed).read()
         found = read_architecture(ended.architecture) if ended is not None and ended.architecture else None
-        return Searched(search=candidate.search, found=found if isinstance(found, Macro) else None)
+        return Searched(
+            search=candidate.search, found=found if isinstance(found, Macro | OnBackbone) else None
+        )
     if candidate.model is not None:
         if is_user_model(candidate.model) and not asked.own_files:
             raise ConfigError(

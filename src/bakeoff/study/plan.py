@@ -83,6 +83,8 @@ def check_spec(
                 check_model(candidate.model, base_dir)
             if candidate.is_pretrained:
                 backbone(candidate.source or "")
+            for name in candidate.search.backbones if candidate.search is not None else ():
+                backbone(name)
             if (task.name, candidate.name) in asked:
                 _check_source(candidate, selection.seeds_of(spec, task), base_dir, download)
             recipe = spec.recipe_for(task, candidate)
@@ -105,6 +107,8 @@ def _check_source(candidate: CandidateSpec, seeds: Sequence[int], base_dir: Path
         file = find_weights(known, given, download=download)
         if given is not None:
             check_weights(known, file)
+    for name in candidate.search.backbones if candidate.search is not None else ():
+        find_weights(backbone(name), None, download=download)
     for seed in seeds:
         _earlier(candidate, seed, base_dir)
 
@@ -307,6 +311,8 @@ def _terms(
     if task.control == "recipe" and isinstance(architecture, Searched):
         terms["training"] = ["the recipe's", "found by a search"]
     seen = seen_before(architecture)
+    if isinstance(architecture, Searched) and architecture.search.backbones:
+        seen = f"or not, as a search finds: {', '.join(architecture.search.backbones)}"
     if seen and (task.control == "recipe" or are_imagenets(data.class_ids)):
         terms["weights"] = ["fresh", f"pretrained {seen}"]
     if task.control == "recipe" and candidate.probe:

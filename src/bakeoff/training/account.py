@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from bakeoff.models.architecture import Searched, title
+from bakeoff.models.architecture import FOUND, title
 from bakeoff.models.summary import Summary
 from bakeoff.models.written import write_architecture
 from bakeoff.records import RunRecord
@@ -82,7 +82,7 @@ class Account:
             differences=differences,
             data_fingerprint=job.data.fingerprint,
             split_digest=job.data.split_digest,
-            model=title(job.architecture),
+            model=(FOUND if job.asked is not None else "") + title(job.architecture),
             input_size=job.input_size,
             environment=describe_environment(job.machine),
             precision={"used": job.used_precision, "reason": "" if job.is_external else job.precision_reason},
@@ -115,8 +115,7 @@ class Account:
 
 def _searched(job: Job) -> dict[str, Any]:
     """Describe what a search has found, so that it can be built without searching again."""
-    found = isinstance(job.architecture, Searched) and job.architecture.found is not None
-    return write_architecture(job.architecture) if found else {}
+    return write_architecture(job.architecture) if job.asked is not None else {}
 
 
 def _network(summary: Summary | None) -> dict[str, Any]:

@@ -13,10 +13,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from bakeoff.data.batches import steps_in_epoch
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Searched, architecture_digest
+from bakeoff.models.architecture import OnBackbone, architecture_digest, build_network, title
 from bakeoff.models.macro import code, weigh
+from bakeoff.models.pretrained import backbone
+from bakeoff.models.summary import Summary, summarise
 from bakeoff.records import RunFolder, RunRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
@@ -35,7 +39,8 @@ from bakeoff.search.rungs import (
     one_rung,
     sizes,
 )
-from bakeoff.spec import Recipe, digest
+from bakeoff.spec import CandidateSpec, Recipe, digest
+from bakeoff.spec.macro import Macro
 from bakeoff.spec.recipe import VIEWS
 from bakeoff.spec.search import SearchSpec
 from bakeoff.training.account import Account
@@ -58,6 +63,7 @@ BEAT_SECONDS = 2.0  # between two notes of what is charged
 MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
 LOST = 0.01  # of a budget that an interruption may cost at most
 THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
+TUNED = 0.1  # of the rate, for weights that were trained before
 OVERHEAD = 1.0  # seconds of a trial beside its steps: measuring, building, validating
 
 
@@ -119,7 +125,8 @@ def stand_in(job: Job) -> Job:
     if spec.budget is None and length.unit != "seconds":  # beside the final training a third of it for each
         amount = length.amount * (1 + (spec.trials or 1) / THIRD)
         recipe = recipe.overlaid({length.unit: int(amount) if length.unit == "steps" else amount}, "search")
-    return replace(job, architecture=network_of(point), recipe=recipe)
+    network = network_of(point)
+    return replace(job, architecture=network, recipe=recipe)
 
 
 class _Search:
@@ -265,11 +272,10 @@ class _Search:
 
     def _weighed(self, proposal: Proposal, limits: Limits, rung: Rung) -> tuple[Trial, str]:
         """Count and measure a proposal; say which filter refuses it, if one does."""
-        network = network_of(proposal.point)
-        counted = weigh(network, classes=len(self.job.data.class_ids), pixels=self._pixels)
+        counted, words = self._counts(proposal.point)
         trial = Trial(
             number=proposal.number, attempt=proposal.attempt, proposed=proposal.proposed,
-            parent=proposal.parent, point=proposal.point, words=network.words,
+            parent=proposal.parent, point=proposal.point, words=words,
             parameters=counted.parameters, multiplications=counted.multiplications,
         )  # fmt: skip
         reason = limits.counted(counted.parameters, counted.multiplications)
@@ -281,6 +287,17 @@ class _Search:
         except (RuntimeError, MemoryError) as error:
             return trial, f"cannot be trained: {one_line(error)}"
         return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)
+
+    def _counts(self, point: Point) -> tuple[Summary, str]:
+        """Count a point's network without computing anything, and name it."""
+        network, classes = self._on_network(point).architecture, len(self.job.data.class_ids)
+        if isinstance(network, Macro):
+            return weigh(network, classes=classes, pixels=self._pixels), network.words
+        with torch.device("meta"):
+            built = build_network(
+                network, classes=classes, image_size=self._pixels, base_dir=self.job.base_dir, trained=False
+            )
+        return summarise(built, self._pixels), title(network)
 
     def _train(self, trial: Trial, number: int, rung: Rung, *, first: bool) -> bool:
         """Train a trial at a rung and write it down; tell whether the budget allowed it."""
@@ -323,13 +340,26 @@ class _Search:
     def _trial_job(self, point: Point, rung: Rung, name: str) -> Job:
         """Ask for a network's training at a rung."""
         recipe = self._recipe(point).overlaid({"epochs": rung.epochs}, "search")
-        network = network_of(point)
+        job = self._on_network(point)
         return replace(
-            self.job, architecture=network, recipe=recipe, timed=False,
-            model_digest=architecture_digest(network, self.job.base_dir),
-            identity=digest([self.job.identity, name, point, rung.pixels, rung.epochs]),
-            candidate=self.job.candidate.model_copy(update={"input_size": rung.pixels}),
+            job, recipe=recipe, timed=False,
+            model_digest=architecture_digest(job.architecture, job.base_dir),
+            identity=digest([job.identity, name, point, rung.pixels, rung.epochs]),
+            candidate=job.candidate.model_copy(update={"input_size": rung.pixels}),
         )  # fmt: skip
+
+    def _on_network(self, point: Point) -> Job:
+        """Ask for a point's network: one from scratch, or a pretrained one, which is tuned gently."""
+        network = network_of(point)
+        if isinstance(network, Macro):
+            return replace(self.job, architecture=network)
+        known = backbone(network)
+        candidate = CandidateSpec(
+            name=self.job.candidate.name, source=network, input_size=self._pixels, source_lr=TUNED,
+            source_norms="kept", head_start="probe",
+        )  # fmt: skip
+        built = OnBackbone(backbone=known, weights=None, head=(), train="all", train_last=None)
+        return replace(self.job, architecture=built, candidate=candidate, mean=known.mean, std=known.std)
 
     def _recipe(self, point: Point) -> Recipe:
         """Lay a point over the task's recipe."""
@@ -360,10 +390,9 @@ class _Search:
     def _final_job(self, journal: Journal) -> Job:
         """Ask for the final training: of the winner, in what the budget still holds."""
         point, spent = journal.final["point"], float(journal.final["seconds"])
-        network = network_of(point)
-        architecture = Searched(search=self.spec, found=network)
-        job = replace(self.job, architecture=architecture, recipe=self._recipe(point), asked=self.job.recipe)
-        write_text(self.folder.network_path, code(network))
+        job = replace(self._on_network(point), recipe=self._recipe(point), asked=self.job.recipe)
+        if isinstance(job.architecture, Macro):
+            write_text(self.folder.network_path, code(job.architecture))
         recipe = job.recipe.overlaid(self._final_length(job, journal), "search")
         job = replace(job, recipe=recipe)
         return replace(job, search=_told(journal, self.spec, spent, job.recipe))
@@ -386,7 +415,7 @@ class _Search:
 
     def ear(self, job: Job) -> RunListener:
         """Listen to a training for the search's listener."""
-        return _Ear(self, trial=not (isinstance(job.architecture, Searched)))
+        return _Ear(self, trial=job.asked is None)
 
     def share_done(self, step: Step) -> float:
         """Tell how far the whole is, as far as a clock can tell."""
