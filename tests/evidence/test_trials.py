@@ -6,7 +6,7 @@ from bakeoff.evidence import trials as module
 from bakeoff.evidence.trials import best_so_far, importances, search_cost, summarise_search
 from bakeoff.records import RunRecord
 from bakeoff.records.trials import Journal, Trial, TrialsFile
-from bakeoff.search.rungs import ETA
+from bakeoff.searching.rungs import ETA
 
 
 def trial(number: int, accuracy: float | None, rung: int = 0, **changes) -> Trial:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import small_study
-from test_kill import Forked
 
 import bakeoff
 from bakeoff.api import verify
@@ -146,17 +147,28 @@ def test_under_an_equal_budget_all_of_a_search_is_counted(tmp_path, monkeypatch)
         assert found["search"].control_digest == found["plain"].control_digest
 
 
+def start(file: Path, out: Path) -> Any:
+    """Run a study in a process of its own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bakeoff.study", "small_study"])
+    process = context.Process(target=small_study.run_file, args=(str(file), str(out)))
+    process.start()
+    return process
+
+
 def test_killed_at_work_it_continues_to_the_same_trials_and_weights(tmp_path, searched, monkeypatch):
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
     file = small_study.write(tmp_path / "own", candidate=[SEARCH, PLAIN])
     out = tmp_path / "out"
     trials = StudyFolder(out).run("digits", "search", 0).trials_path
-    process = Forked(file, out)
-    while process.code() is None and len(TrialsFile(trials).read().trials) < 3:
-        pass
+    process = start(file, out)
+    while process.exitcode is None and len(TrialsFile(trials).read().trials) < 3:
+        time.sleep(0.005)
     process.kill()
-    process.wait()
-    assert Forked(file, out).wait() == 0
+    process.join()
+    again = start(file, out)
+    again.join()
+    assert again.exitcode == 0
     ours, theirs = StudyFolder(out), searched
     points = [
         [(t.number, t.rung, t.point, t.accuracy) for t in TrialsFile(

@@ -21,7 +21,7 @@ from bakeoff.records.trials import Journal, Trial, TrialsFile
 from bakeoff.spec.space import SPACE
 from bakeoff.units import format_seconds
 
-ETA = 3  # one of so many goes on to the next rung (search.rungs)
+ETA = 3  # one of so many goes on to the next rung (searching.rungs)
 ENOUGH = 8  # trials, below which no forest is asked
 TREES, ROUNDS, SEED = 200, 10, 0
 

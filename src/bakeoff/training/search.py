@@ -1,6 +1,6 @@
 """A run that searches: trials by the product's own training, then the winner's final training, in one budget.
 
-What is tried is decided in `bakeoff.search`; here it is trained, measured and written down. The record is
+What is tried is decided in `bakeoff.searching`; here it is trained, measured and written down. The record is
 that of any other run: the network that was found is what is scored, exported and served.
 """
 
@@ -24,11 +24,11 @@ from bakeoff.models.summary import Summary, summarise
 from bakeoff.records import RunFolder, RunRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
-from bakeoff.search.budget import Clock, Purse, refuse_small
-from bakeoff.search.filters import ATTEMPTS, Limits, refuse_empty
-from bakeoff.search.points import Point, network_of, recipe_of, start_point
-from bakeoff.search.proposals import Proposal, propose
-from bakeoff.search.rungs import (
+from bakeoff.searching.budget import Clock, Purse, refuse_small
+from bakeoff.searching.filters import ATTEMPTS, Limits, refuse_empty
+from bakeoff.searching.points import Point, network_of, recipe_of, start_point
+from bakeoff.searching.proposals import Proposal, propose
+from bakeoff.searching.rungs import (
     Ladder,
     Rung,
     cost_of_size,
@@ -391,6 +391,7 @@ class _Search:
         """Ask for the final training: of the winner, in what the budget still holds."""
         point, spent = journal.final["point"], float(journal.final["seconds"])
         job = replace(self._on_network(point), recipe=self._recipe(point), asked=self.job.recipe)
+        self.folder.network_path.unlink(missing_ok=True)  # of a winner that diverged
         if isinstance(job.architecture, Macro):
             write_text(self.folder.network_path, code(job.architecture))
         recipe = job.recipe.overlaid(self._final_length(job, journal), "search")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bakeoff import rng
-from bakeoff.search.points import draw_point, is_active, network_of, recipe_of, start_point, step_from
+from bakeoff.searching.points import draw_point, is_active, network_of, recipe_of, start_point, step_from
 from bakeoff.spec import Recipe
 from bakeoff.spec.space import SPACE, narrowed
 

@@ -14,7 +14,7 @@ import optuna
 
 from bakeoff import rng
 from bakeoff.records.trials import Journal, Proposer, Trial
-from bakeoff.search.points import Point, draw_point, is_active, start_point, step_from
+from bakeoff.searching.points import Point, draw_point, is_active, start_point, step_from
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import Dimension, Space
 

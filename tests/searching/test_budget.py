@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.errors import ConfigError
-from bakeoff.search.budget import Clock, Purse, refuse_small
+from bakeoff.searching.budget import Clock, Purse, refuse_small
 from bakeoff.units import Length
 
 

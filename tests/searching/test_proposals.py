@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bakeoff.records.trials import Trial
-from bakeoff.search.points import start_point
-from bakeoff.search.proposals import propose
+from bakeoff.searching.points import start_point
+from bakeoff.searching.proposals import propose
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import SPACE
 

@@ -6,7 +6,7 @@ import pytest
 
 from bakeoff.errors import ConfigError
 from bakeoff.records.trials import Trial
-from bakeoff.search.filters import Limits, refuse_empty
+from bakeoff.searching.filters import Limits, refuse_empty
 from bakeoff.spec.search import SearchSpec
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.records.trials import Trial
-from bakeoff.search.rungs import Next, cost_of_size, fewest_epochs, ladder, next_training, one_rung, ranked
+from bakeoff.searching.rungs import Next, cost_of_size, fewest_epochs, ladder, next_training, one_rung, ranked
 
 
 def trial(number: int, accuracy: float | None, rung: int = 0, **changes) -> Trial:
