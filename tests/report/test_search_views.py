@@ -7,30 +7,35 @@ from pathlib import Path
 import altair
 import pytest
 import searches
-from studies import make_study
+from studies import TASKS, make_study
 
 from bakeoff.records import StudyFolder
 from bakeoff.report.page import render_page
 from bakeoff.report.publish import publish
 from bakeoff.report.search_charts import MOST_AXES
-from bakeoff.report.view import SearchView
+from bakeoff.report.view import SearchView, StudyView
 from bakeoff.report.views import study_view
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    return searches.searched(make_study(tmp_path_factory.mktemp("search") / "study"), "model4")
+    made = make_study(tmp_path_factory.mktemp("search") / "study", tasks=TASKS[:1], seeds=[0, 1])
+    return searches.searched(made, "model4")
 
 
 @pytest.fixture(scope="module")
-def shown(folder: StudyFolder) -> SearchView:
-    return study_view(folder).tasks[0].searches[0]
+def view(folder: StudyFolder) -> StudyView:
+    return study_view(folder)
 
 
-def test_every_run_that_searched_has_its_part_and_no_other_has(folder):
-    view = study_view(folder)
+@pytest.fixture(scope="module")
+def shown(view: StudyView) -> SearchView:
+    return view.tasks[0].searches[0]
+
+
+def test_every_run_that_searched_has_its_part_and_no_other_has(view):
     assert [one.title for one in view.tasks[0].searches] == [
-        f"What model4 tried, seed {seed}" for seed in (0, 1, 2)
+        f"What model4 tried, seed {seed}" for seed in (0, 1)
     ]
     keys = [p.key for task in view.tasks for s in task.searches for f in s.figures for p in f.panels]
     assert len(set(keys)) == len(keys)
@@ -72,28 +77,26 @@ def test_the_charts_are_valid_and_hold_every_trial(shown):
 
 
 def test_a_search_of_one_trial_is_shown_without_settings_and_importance(tmp_path):
-    alone = searches.searched(make_study(tmp_path / "study"), "model1", trials=1)
+    alone = searches.searched(make_study(tmp_path / "study", tasks=TASKS[:1], seeds=[0]), "model1", trials=1)
     found = study_view(alone).tasks[0].searches[0]
     assert len(found.figures[0].panels) == 1
     assert found.importance is None
     assert found.importance_words.startswith("Too few trials")
 
 
-def test_the_winners_code_is_escaped_and_can_be_copied(folder):
-    page = render_page(study_view(folder))
+def test_the_winners_code_is_escaped_and_can_be_copied(view):
+    page = render_page(view)
     assert "&lt;not a network&gt;" in page
     assert "<not a network>" not in page
 
 
 def test_a_study_without_its_journals_has_its_page_without_them(folder, tmp_path):
-    for record in folder.records():
-        assert folder.run(record.task, record.candidate, record.seed).read() is not None
     published = publish(folder, tmp_path / "published").path
     kept = StudyFolder(published).run("5 classes", "model4", 0)
     assert kept.trials_path.exists()
-    assert len(study_view(StudyFolder(published)).tasks[0].searches) == 3
-    kept.trials_path.unlink()
     assert len(study_view(StudyFolder(published)).tasks[0].searches) == 2
+    kept.trials_path.unlink()
+    assert len(study_view(StudyFolder(published)).tasks[0].searches) == 1
 
 
 def test_a_damaged_journal_is_said(folder: StudyFolder, tmp_path: Path):
