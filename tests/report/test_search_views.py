@@ -18,14 +18,8 @@ from bakeoff.report.views import study_view
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    made = make_study(tmp_path_factory.mktemp("search") / "study", tasks=TASKS[:1], seeds=[0, 1])
-    return searches.searched(made, "model4")
-
-
-@pytest.fixture(scope="module")
-def view(folder: StudyFolder) -> StudyView:
-    return study_view(folder)
+def view(searched: StudyFolder) -> StudyView:
+    return study_view(searched)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +84,8 @@ def test_the_winners_code_is_escaped_and_can_be_copied(view):
     assert "<not a network>" not in page
 
 
-def test_a_study_without_its_journals_has_its_page_without_them(folder, tmp_path):
-    published = publish(folder, tmp_path / "published").path
+def test_a_study_without_its_journals_has_its_page_without_them(searched, tmp_path):
+    published = publish(searched, tmp_path / "published").path
     kept = StudyFolder(published).run("5 classes", "model4", 0)
     assert kept.trials_path.exists()
     assert len(study_view(StudyFolder(published)).tasks[0].searches) == 2
@@ -99,10 +93,10 @@ def test_a_study_without_its_journals_has_its_page_without_them(folder, tmp_path
     assert len(study_view(StudyFolder(published)).tasks[0].searches) == 1
 
 
-def test_a_damaged_journal_is_said(folder: StudyFolder, tmp_path: Path):
+def test_a_damaged_journal_is_said(searched: StudyFolder, tmp_path: Path):
     from bakeoff.errors import StudyError
 
-    published = StudyFolder(publish(folder, tmp_path / "published").path)
+    published = StudyFolder(publish(searched, tmp_path / "published").path)
     published.run("5 classes", "model4", 0).trials_path.write_text("nonsense\n")
     with pytest.raises(StudyError, match="is damaged in line 1"):
         study_view(published)
