@@ -31,7 +31,7 @@ def progress_chart(search: SearchSummary, order: Sequence[str]) -> Spec:
         for trial in search.trials
         if trial.accuracy is not None
     ]  # fmt: skip
-    best = [
+    best: list[dict[str, Any]] = [
         {"candidate": search.candidate, "seconds": seconds, "accuracy": accuracy}
         for seconds, accuracy, _ in search.best_so_far
     ]

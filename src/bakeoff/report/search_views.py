@@ -42,7 +42,7 @@ def searches(
     Returns:
         One for each run that searched and whose journal is here.
     """
-    found = []
+    found: list[SearchView] = []
     several = len([record for record in records if record.search]) > 1
     for record in (record for record in records if record.search):
         run = folder.run(record.task, record.candidate, record.seed)
