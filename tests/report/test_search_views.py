@@ -41,7 +41,8 @@ def test_the_words_say_what_was_tried_refused_and_found(shown):
     assert "of a budget of 10 min" in told
     higher = sum("," in row.cells[2].text for row in shown.trials.rows)
     assert 1 < higher < 6
-    assert f"Trained were 14 for 2 epochs at 32 pixels; {higher} for 6 epochs at 64 pixels." in told
+    first = "(of the first network; others for as long)"
+    assert f"Trained were 14 for 2 epochs {first} at 32 pixels; {higher} for 6 epochs {first} at 64" in told
     assert "Filters refused before training: 1 proposal by parameters." in told
 
 

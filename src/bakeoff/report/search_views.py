@@ -64,7 +64,8 @@ def searches(
 
 def _words(search: SearchSummary) -> tuple[str, ...]:
     """Say in sentences what was done, what was left out, and what was found."""
-    rungs = [f"{rung['epochs']:g} epochs at {rung['pixels']} pixels" for rung in search.rungs]
+    clock = " (of the first network; others for as long)" if search.budget.endswith("s") else ""
+    rungs = [f"{rung['epochs']:g} epochs{clock} at {rung['pixels']} pixels" for rung in search.rungs]
     begun, reached = len(search.trials), [0] * len(search.rungs)
     for trial in search.trials:
         for rung in range(min(trial.rung + 1, len(reached))):

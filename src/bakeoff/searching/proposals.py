@@ -18,6 +18,7 @@ from bakeoff.searching.points import Point, draw_point, is_active, start_point, 
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import Dimension, Space
 
+FEW = 9  # planned trials, below which all are steps from the best
 EXPLORED = 1 / 3  # of the planned trials, before steps from the best take over
 STARTUP = 4  # trials that Optuna's sampler draws by chance before its model says anything
 TRIES = 20  # for a point that is not among those tried
@@ -66,7 +67,8 @@ def propose(
         return Proposal(number, attempt, "start", start_point(space, pixels))
     tried = [trial.point for trial in trials]
     best = Journal(trials=tuple(trials)).best
-    local = best is not None and number >= max(2, EXPLORED * planned)
+    explored = EXPLORED * planned if planned >= FEW else 1
+    local = best is not None and number >= explored
     proposal = None
     for again in range(TRIES):
         if local and best is not None:

@@ -25,7 +25,7 @@ from bakeoff.records import RunFolder, RunRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
 from bakeoff.searching.budget import Clock, Purse, refuse_small
-from bakeoff.searching.filters import ATTEMPTS, Limits, refuse_empty
+from bakeoff.searching.filters import ATTEMPTS, SLOWEST, Limits, refuse_empty
 from bakeoff.searching.points import Point, network_of, recipe_of, start_point
 from bakeoff.searching.proposals import Proposal, propose
 from bakeoff.searching.rungs import (
@@ -61,6 +61,7 @@ from bakeoff.training.state import seconds_of
 
 BEAT_SECONDS = 2.0  # between two notes of what is charged
 MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
+QUICKEST = 2.0  # times the first network's pace, up to which a quick one is trained for more epochs
 LOST = 0.01  # of a budget that an interruption may cost at most
 THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
 TUNED = 0.1  # of the rate, for weights that were trained before
@@ -140,6 +141,7 @@ class _Search:
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
         self.rates = Rates(job.cache_dir, job)
+        self.reference: float | None = None  # images a second of the first network, where the clock counts
         self.fixed = 1.0  # share of a step's cost that smaller images do not save
 
     def find(self) -> Job:
@@ -155,6 +157,7 @@ class _Search:
             journal = self.file.read()
         plan = journal.plan
         self.fixed = float(plan["fixed_share"])
+        self.reference = plan["reference_images_per_second"]
         rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
         steps = Ladder(rungs, int(plan["trials"]))
         limits = Limits.of(self.spec, plan["reference_images_per_second"])
@@ -253,7 +256,7 @@ class _Search:
             before = next(t for t in journal.ended if t.number == step.number)
             return self._train(before, step.rung, rung, first=False)
         number = len(begun)
-        if begun and not self._affords(rung, _usual(journal)):
+        if begun and not self._affords(rung, self.reference):
             return False
         refused = [t for t in journal.trials if t.number == number and t.status == "refused"]
         if len(refused) >= ATTEMPTS:
@@ -305,6 +308,7 @@ class _Search:
             return False
         started = time.monotonic()
         name = f"trial {trial.number} rung {number}"
+        rung = replace(rung, epochs=self._length(rung, trial.images_per_second))
         job = self._trial_job(trial.point, rung, name)
         scratch = RunFolder(self.folder.trial_path)
         shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
@@ -323,11 +327,21 @@ class _Search:
         )  # fmt: skip
         return True
 
-    def _affords(self, rung: Rung, images_per_second: float) -> bool:
+    def _length(self, rung: Rung, images_per_second: float) -> float:
+        """Return the epochs of a trial at a rung; by the clock, those that take as long as the first network's.
+
+        What is quick sees more images, there as in the final training.
+        """
+        if self.reference is None:
+            return rung.epochs
+        pace = _rounded(images_per_second) / _rounded(self.reference)
+        return float(f"{rung.epochs * min(max(pace, SLOWEST), QUICKEST):.3g}")
+
+    def _affords(self, rung: Rung, images_per_second: float | None) -> bool:
         """Tell whether the trials' share still pays for a training at a rung."""
-        if not self.purse.in_seconds:
+        if self.reference is None or images_per_second is None:
             return self.purse.affords(self._epochs_spent(), rung.epochs)
-        images = rung.epochs * len(self.job.data.train) * self._cost(rung)
+        images = self._length(rung, images_per_second) * len(self.job.data.train) * self._cost(rung)
         return self.purse.affords(self.clock.charged, images / images_per_second + OVERHEAD)
 
     def _cost(self, rung: Rung) -> float:
@@ -479,12 +493,6 @@ def _rounded(rate: float) -> float:
     while 2 ** ((power + 0.5) / 2) < rate:
         power += 1
     return float(2 ** (power / 2))
-
-
-def _usual(journal: Journal) -> float:
-    """Return the images a second of a usual network of a search."""
-    rates = sorted(trial.images_per_second for trial in journal.ended if trial.images_per_second)
-    return rates[len(rates) // 2] if rates else 1.0
 
 
 def _validation(job: Job, found: Measured) -> float:
