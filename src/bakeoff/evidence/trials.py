@@ -143,10 +143,10 @@ def _end(journal: Journal, last: Trial) -> str:
     top = last.rung + 1 >= len(journal.plan.get("rungs", ()))
     if top:
         return f"{ordinal(place)} of {len(here)} at the last rung"
-    going = len(here) // ETA
-    if place <= going:
-        return f"{ordinal(place)} of {len(here)}; the budget of the trials was spent"
-    told = f"the first {going} went on" if going > 1 else "one went on" if going else "none went on"
+    if place <= len(here) // ETA:
+        return f"{ordinal(place)} of {len(here)} at rung {last.rung + 1}; the trials' share was spent"
+    going = len({t.number for t in journal.ended if t.rung == last.rung + 1})
+    told = f"{going} went on" if going > 1 else "one went on" if going else "none went on"
     return f"stopped: {ordinal(place)} of {len(here)} at rung {last.rung + 1}, {told}"
 
 

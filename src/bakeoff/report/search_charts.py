@@ -81,7 +81,7 @@ def settings_chart(search: SearchSummary, order: Sequence[str]) -> Spec:
     won = [row for row in rows if row["won"]]
     return chart_of(300, [
         layer_of([row for row in rows if not row["won"]], {"type": "line", "strokeWidth": 1.3}, faint, tip),
-        layer_of(won, {"type": "line", "strokeWidth": 3.5}, place, tip),
+        layer_of(won, {"type": "line", "strokeWidth": 3.5, "strokeJoin": "round"}, place, tip),
         layer_of(rows, {"type": "point", "filled": True, "size": 22}, faint, tip),
         layer_of(won, {"type": "point", "filled": True, "size": 60, "opacity": 1}, place, tip),
     ])  # fmt: skip

@@ -73,7 +73,7 @@ def _words(search: SearchSummary) -> tuple[str, ...]:
     how = "Draws of chance, each trained the same way" if search.method == "random" else (
         "Optuna proposed, each rung let one of three go on, and steps from the best ended it"
     )  # fmt: skip
-    ladder = "; ".join(f"{n} for {rung}" for n, rung in zip(reached, rungs, strict=True))
+    ladder = "; ".join(f"{n or 'none'} for {rung}" for n, rung in zip(reached, rungs, strict=True))
     budget = f" of a budget of {_budget(search.budget)}" if search.budget else ""
     told = [
         f"{plural(begun, 'trial')} in {format_seconds(search.seconds)}{budget}, chosen on validation images "

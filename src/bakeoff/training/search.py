@@ -328,7 +328,7 @@ class _Search:
         return True
 
     def _length(self, rung: Rung, images_per_second: float) -> float:
-        """Return the epochs of a trial at a rung; by the clock, those that take as long as the first network's.
+        """Return the epochs of a trial at a rung; by the clock, what takes as long as the first one.
 
         What is quick sees more images, there as in the final training.
         """
