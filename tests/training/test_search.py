@@ -206,7 +206,7 @@ def test_what_filters_refuse_is_not_trained(tmp_path, data):
 
 
 def test_a_budget_in_seconds_plans_by_the_measured_speed_and_keeps_it(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(module.Rates, "images_per_second", lambda self, job: 2000.0)
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job: 2000.0)
     folder = RunFolder(tmp_path / "run")
     record = run_search(asked(tmp_path, data, budget="6s"), folder, Ear())
     journal = TrialsFile(folder.trials_path).read()

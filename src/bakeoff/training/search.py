@@ -48,7 +48,6 @@ from bakeoff.training.cost import Measured, measure
 from bakeoff.training.job import Job
 from bakeoff.training.latency import LEAST_SECONDS, SECONDS
 from bakeoff.training.loop import Step
-from bakeoff.training.rates import Rates
 from bakeoff.training.run import (
     CHECKPOINT_SECONDS,
     NO_FAULT_OF_ITS_OWN,
@@ -57,6 +56,7 @@ from bakeoff.training.run import (
     train_run,
     train_trial,
 )
+from bakeoff.training.speeds import Speeds
 from bakeoff.training.state import seconds_of
 
 BEAT_SECONDS = 2.0  # between two notes of what is charged
@@ -140,7 +140,7 @@ class _Search:
         self.file = TrialsFile(folder.trials_path)
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
-        self.rates = Rates(job.cache_dir, job)
+        self.speeds = Speeds(job.cache_dir, job)
         self.reference: float | None = None  # images a second of the first network, where the clock counts
         self.fixed = 1.0  # share of a step's cost that smaller images do not save
 
@@ -197,8 +197,8 @@ class _Search:
         small = sizes(self._pixels, [0.5])[0]
         rate, fixed = None, 1.0  # where epochs or trials are counted, small images save nothing
         if self.purse.in_seconds:
-            rate = self.rates.images_per_second(job)
-            quick = self.rates.images_per_second(self._trial_job(point, Rung(small, 1.0), "reference"))
+            rate = self.speeds.images_per_second(job)
+            quick = self.speeds.images_per_second(self._trial_job(point, Rung(small, 1.0), "reference"))
             fixed = fixed_share(rate, quick, small, self._pixels)
         batch = job.recipe.batch_size
         images = len(self.job.data.train)
@@ -286,7 +286,7 @@ class _Search:
             return trial, reason
         job = self._trial_job(proposal.point, rung, "rate")
         try:
-            rate = self.rates.images_per_second(job) * self._cost(rung)
+            rate = self.speeds.images_per_second(job) * self._cost(rung)
         except (RuntimeError, MemoryError) as error:
             return trial, f"cannot be trained: {one_line(error)}"
         return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)

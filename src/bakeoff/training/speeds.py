@@ -22,7 +22,7 @@ SECONDS = 2.0  # after which fewer must do
 _DECIDING = ("processor", "cores", "torch", "device", "threads")  # of an environment
 
 
-class Rates:
+class Speeds:
     """The table of one machine.
 
     Args:
@@ -33,7 +33,7 @@ class Rates:
     def __init__(self, cache_dir: Path | None, job: Job) -> None:
         environment = describe_environment(job.machine)
         self._machine = {key: environment[key] for key in _DECIDING}
-        name = f"rates-{digest(self._machine)}.json"
+        name = f"speeds-{digest(self._machine)}.json"
         self.path = (cache_dir if cache_dir is not None else cache_home()) / "search" / name
         self._table: dict[str, Any] | None = None
 
@@ -55,17 +55,17 @@ class Rates:
             "optimizer": job.recipe.optimizer.name, "precision": job.precision,
             "augmentation": job.recipe.augmentation, "compile": job.recipe.compile,
         })  # fmt: skip
-        table = self._rates()
+        table = self._known()
         if key not in table:
             table[key] = round(measure(job, steps=STEPS, seconds=SECONDS).images_per_second, 2)
             with suppress(ResourceError):  # without a cache it is measured again, nothing else
                 write_json(self.path, {"machine": self._machine, "images_per_second": table})
         return float(table[key])
 
-    def _rates(self) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
         if self._table is None:
             try:
-                kept = read_json(self.path, "a table of rates", dict) or {}
+                kept = read_json(self.path, "a table of speeds", dict) or {}
             except StudyError:  # damaged: what it says can be measured again
                 kept = {}
             self._table = dict(kept.get("images_per_second", {}))
