@@ -19,6 +19,7 @@ from bakeoff.models.architecture import OnBackbone, Searched, architecture_diges
 from bakeoff.models.written import read_architecture
 from bakeoff.records import RunFolder, RunRecord
 from bakeoff.records.trials import Trial, TrialsFile
+from bakeoff.searching.points import network_of
 from bakeoff.spec import CandidateSpec, digest
 from bakeoff.spec.macro import Macro
 from bakeoff.spec.search import SearchSpec
@@ -53,7 +54,7 @@ def asked(tmp_path: Path, data: Any, seed: int = 0, **search: Any) -> Job:
 
 
 class Ear(jobs.Ear):
-    """Stops once, at a step counted over all trainings."""
+    """Objects from a step on, counted over all trainings."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class Ear(jobs.Ear):
 
     def on_step(self, step: Step) -> bool:
         super().on_step(step)
-        return len(self.steps) == self.left
+        return self.left is not None and len(self.steps) >= self.left
 
 
 def trials_of(folder: RunFolder) -> list[dict[str, Any]]:
@@ -260,10 +261,10 @@ def test_a_winner_that_diverges_in_its_final_training_is_followed_by_the_next_be
     folder = RunFolder(tmp_path / "run")
     record = run_search(asked(tmp_path, data), folder, Ear())
     journal = TrialsFile(folder.trials_path).read()
-    first, second = (job.architecture for job in heard)
+    first, second = (job.search["point"] for job in heard)
     assert first != second
     assert journal.final["diverged"] == [journal.best.number]
-    assert (record.status, record.model) == ("finished", f"found: {second.words}")
+    assert (record.status, record.model) == ("finished", f"found: {network_of(second).words}")
     spent = sum(trial.epochs for trial in journal.ended)
     assert record.epochs == pytest.approx(30 - spent - 3, abs=0.5)
     assert folder.read() == record
