@@ -147,6 +147,9 @@ class _Search:
     def find(self) -> Job:
         """Run trials until their share is spent, and say what the final training is.
 
+        Returns:
+            The final training.
+
         Raises:
             ConfigError: The budget is too small, or the filters leave nothing.
         """
