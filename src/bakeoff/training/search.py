@@ -411,7 +411,9 @@ class _Search:
         self.folder.network_path.unlink(missing_ok=True)  # of a winner that diverged
         if isinstance(job.architecture, Macro):
             write_text(self.folder.network_path, code(job.architecture))
+        before = self.clock.charged
         recipe = job.recipe.overlaid(self._final_length(job, journal), "search")
+        spent += self.clock.charged - before  # it is measured once more, at full size
         job = replace(job, recipe=recipe)
         return replace(job, search=_told(journal, self.spec, spent, job.recipe))
 
