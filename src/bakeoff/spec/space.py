@@ -92,7 +92,7 @@ SPACE: dict[str, Dimension] = {
     "stem": _list("network", "first layers", "plain", "stride", "deep", start="stride"),
     "width": _whole("network", "channels of stem and first stage", 16, 128, step=8, start=32),
     "stages": _whole("network", "stages; each but the first halves the maps", 2, 5, start=4),
-    "growth": _list("network", "channels of a stage by those of the one before", 1.0, 1.5, 2.0, start=2.0),
+    "growth": _list("network", "channels of a stage by those of the one before", 1.0, 1.5, 2.0, start=1.5),
     "depth": _whole("network", "blocks of a stage", 0, 3, start=1),
     "block": _list("network", "kind of block", "plain", "residual", "separable", start="residual"),
     "kernel": _list("network", "pixels of a convolution", 3, 5, start=3),
