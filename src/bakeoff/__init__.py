@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         open_study,
         pick,
         run,
+        search,
         train,
         verify,
     )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BakeoffError", "CheckResult", "ImageClassifier", "StudyResult", "check", "compare", "estimate", "export",
-    "load", "open_study", "pick", "run", "train", "verify",
+    "load", "open_study", "pick", "run", "search", "train", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "open_study": "api",
     "pick": "api",
     "run": "api",
+    "search": "api",
     "train": "api",
     "verify": "api",
 }

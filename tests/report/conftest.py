@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import searches
 from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 
 from bakeoff.records import StudyFolder
@@ -56,8 +57,17 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 
 @pytest.fixture(scope="session")
-def page_of(sound: StudyFolder, troubled: StudyFolder) -> dict[str, Path]:
-    """The pages of both studies, written once."""
+def searched(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study in which two runs of a candidate have searched; read only."""
+    made = make_study(tmp_path_factory.mktemp("searched") / "study", tasks=TASKS[:1], seeds=[0, 1])
+    return searches.searched(with_layers(made), "model4")
+
+
+@pytest.fixture(scope="session")
+def page_of(sound: StudyFolder, troubled: StudyFolder, searched: StudyFolder) -> dict[str, Path]:
+    """The pages of the studies, written once."""
     from bakeoff.report.write import write_report
 
-    return {"sound": write_report(sound), "troubled": write_report(troubled)}
+    return {
+        "sound": write_report(sound), "troubled": write_report(troubled), "searched": write_report(searched),
+    }  # fmt: skip

@@ -63,7 +63,7 @@ class Visit:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390, 360])
-@pytest.mark.parametrize("study", ["sound", "troubled"])
+@pytest.mark.parametrize("study", ["sound", "troubled", "searched"])
 def test_the_page_opens_offline_without_a_complaint_and_fits(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
 ) -> None:
@@ -80,7 +80,7 @@ def test_the_page_opens_offline_without_a_complaint_and_fits(
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light")])
-@pytest.mark.parametrize("study", ["sound", "troubled"])
+@pytest.mark.parametrize("study", ["sound", "troubled", "searched"])
 def test_axe_finds_nothing_serious(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
 ) -> None:

@@ -65,7 +65,7 @@ def refusal(values: Any) -> str:
         ("name", ..., "name: is missing, expected a value"),
         ("task/0/data", ..., "task[1].data: is missing, expected a value"),
         ("candidate/1/model", ...,
-         "candidate[2]: got neither 'model' nor 'from' nor 'external', expected one of them"),
+         "candidate[2]: got neither 'model' nor 'from', 'search' or 'external', expected one of them"),
         ("name", 3, "name: got 3, expected a text"),
         ("name", "", "name: got '', expected a text with a length of at least 1"),
         ("task", {"name": "t", "data": "digits"}, "task: got a table, expected a list"),

@@ -75,7 +75,8 @@ def test_an_untouched_study_is_proved_by_every_check(study: StudyFolder) -> None
 def test_the_lock_has_a_digest_of_every_file_that_an_ended_run_leaves(study: StudyFolder) -> None:
     lock = study.read_lock() or {}
     run = _plain(study, 1)
-    left = [path for path in run.files() if path != run.log_path]  # a log is left by external programs alone
+    others = {run.log_path, run.trials_path, run.network_path}  # of external programs, and of searches
+    left = [path for path in run.files() if path not in others]
     names = {path.relative_to(study.path).as_posix() for path in left}
     assert names <= set(lock[FILES])
     assert {"tasks/digits/manifest.csv.gz", "tasks/digits/task.json", "tasks/digits/examples.npz"} <= set(

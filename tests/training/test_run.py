@@ -28,6 +28,7 @@ from bakeoff.training.run import train_run
 
 MAY_BE_EMPTY = {"reason", "differences", "resumed", "seed"}
 MAY_BE_EMPTY |= {"source", "pretrained", "frozen", "features", "probe"}  # of a network from scratch
+MAY_BE_EMPTY |= {"search", "architecture"}  # of a search
 MAY_BE_EMPTY |= {"external", "inference", "energy_joules"}  # not asked for; not readable on most machines
 
 

@@ -1,4 +1,4 @@
-"""Studies that need no file: one model on one dataset, or the shipped choice for any images.
+"""Studies that need no file: one model or one search on one dataset, or the shipped choice for any images.
 
 What is decided for them is written as a study's file, and run like any other (decision 0012).
 """
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bakeoff.study import StudyListener
     from bakeoff.study.single import Wish
 
-OURS = "# Written by bakeoff"  # so a study's file begins that `train` or `pick` has written
+SEARCH_BUDGET = "10m"
+OURS = "# Written by bakeoff"  # so a study's file begins that `train`, `search` or `pick` has written
 
 
 def train(
@@ -264,6 +265,109 @@ def plan_pick(
     return TrainingPlan(folder, spec, _written("run pick", decision.values), decision.said)
 
 
+def search(
+    data: str | Path,
+    budget: str | None = None,
+    *,
+    trials: int | None = None,
+    method: str = "tpe",
+    space: Mapping[str, Any] | None = None,
+    search: Mapping[str, Any] | None = None,
+    classes: int | None = None,
+    seeds: int = 1,
+    image_size: int | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_corrupt: Literal["stop", "exclude"] = "stop",
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    listener: StudyListener | None = None,
+    report: bool = True,
+) -> StudyResult:
+    """Find a network and the settings of its training for these images, and train it: `bakeoff search`.
+
+    Args:
+        data: A source's name, or a folder, an archive or a CSV file.
+        budget: For everything, the final training included: a time such as ``10m``, or epochs such as
+            ``400ep``. None is ten minutes where `trials` are not given either.
+        trials: At most so many.
+        method: ``tpe``, or ``random`` for comparison.
+        space: Settings that are narrowed or fixed, such as ``{"width": [16, 32], "optimizer": "muon"}``.
+        search: Other keys of a search, such as ``max_parameters``.
+        classes: The first so many classes, in sorted order; None is all.
+        seeds: How many searches.
+        image_size: Pixels of the images; None follows from their own size.
+        out: The study's folder; None is ``studies/search-<data>``.
+        device: As for `run`.
+        threads: As for `run`.
+        on_corrupt: As for `run`.
+        download: As for `run`.
+        cache_dir: As for `run`.
+        workers: As for `run`.
+        listener: As for `run`; hears in `on_remark` what was decided.
+        report: As for `run`.
+
+    Returns:
+        The study's results.
+
+    Raises:
+        BakeoffError: A setting, a file, the images or the folder are not usable.
+    """
+    plan = plan_search(
+        data, budget, trials=trials, method=method, space=space, search=search, classes=classes, seeds=seeds,
+        image_size=image_size, out=out, device=device, threads=threads, download=download,
+        cache_dir=cache_dir, listener=listener,
+    )  # fmt: skip
+    return _carry_out(
+        plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
+        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+    )  # fmt: skip
+
+
+def plan_search(
+    data: str | Path,
+    budget: str | None = None,
+    *,
+    trials: int | None = None,
+    method: str = "tpe",
+    space: Mapping[str, Any] | None = None,
+    search: Mapping[str, Any] | None = None,
+    classes: int | None = None,
+    seeds: int = 1,
+    image_size: int | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    download: bool = True,
+    cache_dir: str | Path | None = None,
+    listener: StudyListener | None = None,
+) -> TrainingPlan:
+    """Decide what `search` with the same arguments would do; nothing is written."""
+    from bakeoff.data.survey import Survey
+    from bakeoff.spec import TaskSpec
+    from bakeoff.study.searched import SearchWish, decide_search, search_name
+
+    if seeds < 1:
+        raise ConfigError(f"seeds: got {seeds}, expected at least 1")
+    given = budget if budget is not None or trials is not None else SEARCH_BUDGET
+    wish = SearchWish(
+        data=data_place(data), budget=given, trials=trials, method=method, classes=classes, seeds=seeds,
+        image_size=image_size, space=space or {}, search=search or {},
+    )  # fmt: skip
+    # Refused before any image is looked at, and under the names that people gave
+    study_from_dict(decide_search(wish, Survey(images=0, classes=0, side=0)).values, "bakeoff search")
+    folder = Path(out) if out is not None else Path("studies") / search_name(wish)
+    begun = _begun(folder)
+    if begun is not None and image_size is None:
+        wish = replace(wish, image_size=begun.tasks[0].image_size)
+    task = TaskSpec(name="data", data=wish.data, classes=classes)
+    decision = decide_search(wish, _look(task, cache_dir, listener, download=download))
+    spec = study_from_dict(decision.values, "bakeoff search")
+    return TrainingPlan(folder, spec, _written("search", decision.values), decision.said)
+
+
 def _written(verb: str, values: Mapping[str, Any]) -> str:
     """Write a study's file whose first line tells whether somebody has edited it since."""
     body = to_toml(values)
@@ -272,7 +376,7 @@ def _written(verb: str, values: Mapping[str, Any]) -> str:
 
 
 def _is_untouched(file: Path) -> bool:
-    """Tell whether a study's file is as `train` or `pick` has written it."""
+    """Tell whether a study's file is as `train`, `search` or `pick` has written it."""
     first, _, body = file.read_text(encoding="utf-8").partition("\n\n")
     mark = hashlib.sha256(body.encode()).hexdigest()[:12]
     return first.startswith(OURS) and f"({mark})" in first

@@ -85,6 +85,19 @@ def pick_live(data: str, arguments: dict[str, Any]) -> int:
     return _live(lambda screen: api.pick(data, listener=screen, report=False, **arguments))
 
 
+def search_live(data: str, arguments: dict[str, Any]) -> int:
+    """Search for a network, with the progress on the terminal.
+
+    Args:
+        data: As `api.search` takes it.
+        arguments: The rest of what it takes.
+
+    Returns:
+        As `run_live`.
+    """
+    return _live(lambda screen: api.search(data, listener=screen, report=False, **arguments))
+
+
 def _live(work: Callable[[Screen], api.StudyResult]) -> int:
     """Do something with its progress on the terminal, and show the study that results."""
     console = Console()
@@ -118,6 +131,11 @@ def plan_only(model: str, data: str, arguments: dict[str, Any], options: dict[st
 def pick_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
     """Print what `pick` would do and what it would cost, and stop."""
     return _plan_only(lambda screen: api.plan_pick(data, listener=screen, **arguments), arguments, options)
+
+
+def search_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+    """Print what a search would do and what it would cost, and stop."""
+    return _plan_only(lambda screen: api.plan_search(data, listener=screen, **arguments), arguments, options)
 
 
 def _plan_only(
@@ -170,6 +188,8 @@ def estimate_table(estimate: Estimate) -> Table:
 def _costs(row: Row) -> tuple[RenderableType, ...]:
     if row.problem or not row.runs:
         return ("", "", Text("no network", style="red") if row.problem else "", "", "")
+    if row.searched:
+        return ("", Text("search", style="dim"), format_seconds(row.seconds), "", "")
     if row.external:
         return (
             "", Text("external", style="dim"), format_seconds(row.seconds), "", format_bytes(row.disk_bytes),
@@ -317,7 +337,9 @@ class Screen:
         self._run_started, self._first = time.monotonic(), None
         if self._live is None:
             how = f"{job.precision}; {job.precision_reason}"
-            self._say(f"{job.name}: starts ({title(job.architecture) if job.is_external else how})")
+            self._say(
+                f"{job.name}: starts ({title(job.architecture) if job.is_external or job.is_search else how})"
+            )
 
     def on_step(self, job: Job, step: Step) -> bool:
         """Keep the figures of a step."""

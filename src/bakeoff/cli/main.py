@@ -20,6 +20,7 @@ from bakeoff.cli.models import models
 from bakeoff.cli.predict import predict
 from bakeoff.cli.report import report
 from bakeoff.cli.run import run
+from bakeoff.cli.search import search
 from bakeoff.cli.serve import serve
 from bakeoff.cli.train import train
 from bakeoff.cli.verify import verify
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("train")(train)
+app.command("search")(search)
 app.command("report")(report)
 app.command("models")(models)
 app.command("bench")(bench)

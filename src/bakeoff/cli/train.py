@@ -123,10 +123,10 @@ def _put(given: dict[str, Any], settings: list[str]) -> None:
             place = place.setdefault(table, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"--set: got '{setting}', but {table} is no table of keys")
-        place[key] = _value(text.strip())
+        place[key] = value_of(text.strip())
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """Read a value as TOML writes it, or as a bare word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

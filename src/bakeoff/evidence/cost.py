@@ -47,7 +47,9 @@ def cost_of(row: CandidateSummary) -> float | None:
     Returns:
         A number above 0; None where that was not measured.
     """
-    return row.train_seconds + (row.source_seconds or 0.0) if row.train_seconds else None
+    if not row.train_seconds:
+        return None
+    return row.train_seconds + (row.source_seconds or 0.0) + (row.search_seconds or 0.0)
 
 
 def front(rows: Rows, ranking: Sequence[str], comparisons: Sequence[Comparison]) -> tuple[Place, ...]:

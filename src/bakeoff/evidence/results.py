@@ -121,6 +121,7 @@ def _row(run: Run, published: Published) -> Row:
     row.update(_calibration(run))
     row["total_seconds_with_source"] = record.total_seconds + record.source.get("total_seconds", 0.0)
     row["train_seconds_with_source"] = record.train_seconds + record.source.get("train_seconds", 0.0)
+    row["train_seconds_with_source"] += float(record.search.get("seconds", 0.0))
     row["latency_seconds"] = record.inference.get("latency_seconds")
     row["latency_p90_seconds"] = record.inference.get("latency_p90_seconds")
     row["predicted_per_second"] = record.inference.get("images_per_second")

@@ -32,6 +32,7 @@ from bakeoff.evidence.per_class import ClassDifference, class_differences
 from bakeoff.evidence.published import published_symptoms
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.evidence.symptoms import Symptom, find_symptoms, of_several_versions
+from bakeoff.evidence.trials import search_cost
 from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verdict
 from bakeoff.evidence.words import number, points, published_decimals, published_percent
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
@@ -88,6 +89,8 @@ class CandidateSummary:
     pretrained: str = ""  # what its weights have seen before the study; empty for fresh ones
     source: str = ""  # the candidate that it is built on
     source_seconds: float | None = None  # that the training of its source took, with what that one stands on
+    search_seconds: float | None = None  # that the trials took of the search that found it
+    searched: str = ""  # what the search was: how many trials, and in what time; empty for other candidates
     peak_memory_bytes: int | None = None
     precision: str = ""
     external: str = ""  # what was held equal for an external program, and what was not; empty for networks
@@ -360,6 +363,8 @@ def _network(candidate: CandidateSpec) -> str:
         return candidate.model
     if candidate.external is not None:
         return command_words(candidate.external)
+    if candidate.search is not None:
+        return candidate.search.words
     if candidate.is_pretrained:
         return candidate.source or ""
     place = "" if candidate.tap == "features" else "'s output"
@@ -399,6 +404,7 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         "pretrained": first.pretrained.get("seen", ""),
         "source": sources[0].get("candidate", "") if sources else "",
         "source_seconds": sum(s.get("train_seconds", 0.0) for s in sources) / n if sources else None,
+        **search_cost(records),
         "input_size": first.input_size, "precision": first.precision.get("used", ""),
         "peak_memory_bytes": max(record.peak_memory_bytes for record in records),
         "inference": next((record.inference for record in records if record.inference), {}),

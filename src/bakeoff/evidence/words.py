@@ -106,3 +106,13 @@ def listing(names: list[str], most: int = 5) -> str:
 def _percentage(fraction: float) -> str:
     value = 100 * fraction
     return f"{value:.2f}" if 0 < abs(value) < 9.995 else f"{value:.1f}"
+
+
+def ordinal(number: int) -> str:
+    """Write a place in a ranking.
+
+    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    teens = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

@@ -2,8 +2,9 @@
 
 A name (ours, or `my_net.py:build`) is a network from scratch. `OnSource` is one built on a
 candidate that was trained before it, which may itself have been built on another one;
-`OnBackbone` one built on a network of timm. `External` is none: somebody else's program, of
-which nothing but its answers is known.
+`OnBackbone` one built on a network of timm. `Macro` is described layer by layer; `Searched` is the one
+that a search finds, or has found. `External` is none: somebody else's program, of which nothing but its
+answers is known.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from bakeoff.errors import ConfigError
 from bakeoff.evidence.external import command_words
 from bakeoff.evidence.provenance import seen_by
 from bakeoff.models.catalog import build_model, source_digest
+from bakeoff.models.macro import build_macro
 from bakeoff.models.pretrained import Backbone, build_backbone, find_weights, weights_digest
 from bakeoff.models.transfer import Head, Stacked, Tap, all_but_blocks, all_but_last, stack
 from bakeoff.models.user_file import is_user_model
 from bakeoff.records.digests import file_sha256
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.digest import canonical_json
+from bakeoff.spec.macro import Macro
+from bakeoff.spec.search import SearchSpec
 
 PREFIX = "network."  # of a run's stored weights: what is scored is preprocessing and network
 
@@ -89,7 +93,19 @@ class External:
         return {word: path for word, path in found.items() if path.is_file()}
 
 
-Architecture = str | OnSource | OnBackbone | External
+FOUND = "found: "  # before the words for a network that a search has found
+SEARCH_VERSION = 1  # raised whenever equal settings of a search mean another search
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """A network that a search finds within its run; unknown until then."""
+
+    search: SearchSpec
+    found: Macro | OnBackbone | None = None
+
+
+Architecture = str | OnSource | OnBackbone | External | Macro | Searched
 
 
 def build_network(
@@ -110,12 +126,19 @@ def build_network(
 
     Raises:
         ConfigError: There is no such model, it is no network, or head, tap or blocks do not fit it.
+        ConfigError: ... or it is still to be searched for.
         ConfigError: ... or the source's weights are missing or are of another network.
     """
     if isinstance(architecture, str):
         return build_model(architecture, classes=classes, image_size=image_size, base_dir=base_dir)
     if isinstance(architecture, OnBackbone):
         return _on_backbone(architecture, classes, image_size, trained=trained)
+    if isinstance(architecture, Macro):
+        return build_macro(architecture, classes)
+    if isinstance(architecture, Searched):
+        return build_network(
+            _found(architecture), classes=classes, image_size=image_size, base_dir=base_dir, trained=trained
+        )
     if isinstance(architecture, External):
         raise ConfigError(f"{title(architecture)} is a program of which only predictions are kept")
     base = build_network(
@@ -166,6 +189,13 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         return hashlib.sha256(
             canonical_json({"external": list(architecture.command), "files": files}).encode()
         ).hexdigest()
+    if isinstance(architecture, Macro):
+        return _digest_of({"macro": architecture.model_dump(mode="json")})
+    if isinstance(
+        architecture, Searched
+    ):  # what it finds follows from that, the seed, the images and the clock
+        settings = architecture.search.model_dump(mode="json", exclude_defaults=True, exclude={"budget"})
+        return _digest_of({"search": settings, "version": SEARCH_VERSION})
     values = {
         "base": architecture_digest(architecture.base, base_dir),
         "base_classes": architecture.base_classes,
@@ -175,6 +205,17 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         "train_last": architecture.train_last,
     }
     return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+
+def _digest_of(values: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+
+def _found(architecture: Searched) -> Macro | OnBackbone:
+    """Return what a search has found."""
+    if architecture.found is None:
+        raise ConfigError(f"the network of a {title(architecture)} is not known before it has ended")
+    return architecture.found
 
 
 def base_digest(architecture: Architecture, base_dir: Path) -> str:
@@ -205,6 +246,8 @@ def origin(architecture: Architecture) -> OnBackbone | None:
     """Return the network of timm that a network stands on in the end; None when all of it starts fresh."""
     if isinstance(architecture, OnSource):
         return origin(architecture.base)
+    if isinstance(architecture, Searched) and architecture.found is not None:
+        return origin(architecture.found)
     return architecture if isinstance(architecture, OnBackbone) else None
 
 
@@ -267,6 +310,11 @@ def title(architecture: Architecture) -> str:
         return f"{PRETRAINED}{architecture.backbone.name}"
     if isinstance(architecture, External):
         return command_words(architecture.command)
+    if isinstance(architecture, Macro):
+        return architecture.words
+    if isinstance(architecture, Searched):
+        found = architecture.found
+        return architecture.search.words if found is None else f"{FOUND}{title(found)}"
     place = "" if architecture.tap == "features" else "'s output"
     return f"on {architecture.source}{place}"
 

@@ -9,9 +9,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource, title
+from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource, Searched, title
 from bakeoff.models.pretrained import Backbone
+from bakeoff.spec.macro import Macro
 
 
 def write_architecture(architecture: Architecture) -> dict[str, Any]:
@@ -22,6 +25,12 @@ def write_architecture(architecture: Architecture) -> dict[str, Any]:
     """
     if isinstance(architecture, str):
         return {"model": architecture}
+    if isinstance(architecture, Searched) and architecture.found is not None:
+        architecture = architecture.found
+    if isinstance(architecture, Macro):
+        return {"macro": architecture.model_dump(mode="json")}
+    if isinstance(architecture, Searched):
+        raise ConfigError(f"the network of a {title(architecture)} is not known before it has ended")
     if isinstance(architecture, External):
         raise ConfigError(f"{title(architecture)} is a program of which only predictions are kept")
     built = {
@@ -60,6 +69,8 @@ def read_architecture(values: dict[str, Any]) -> Architecture:
     try:
         if "model" in values:
             return str(values["model"])
+        if "macro" in values:
+            return Macro.model_validate(values["macro"])
         train = values["train"]
         built = {
             "head": tuple(values["head"]),
@@ -78,5 +89,5 @@ def read_architecture(values: dict[str, Any]) -> Architecture:
             input_size=values["input_size"], source=values["source"], identity=values["identity"],
             weights=Path(), tap=values["tap"], **built,
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValidationError) as error:
         raise ConfigError(f"architecture: cannot be built again ({type(error).__name__}: {error})") from None

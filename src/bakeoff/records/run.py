@@ -12,6 +12,9 @@ runs/<task>/<candidate>/seed-0/
     tensorboard/        events for TensorBoard
     log.txt             of an external program: what it has said
     external/           only while such a run is unfinished, or has failed; see `records.exchange`
+    trials.jsonl        of a search: its plan and every trial; see `records.trials`
+    network.py          of a search: the network that it found, as code that needs no bakeoff
+    trial/              of a search: the trial that is being trained, only while it is
 """
 
 from __future__ import annotations
@@ -114,6 +117,10 @@ class RunRecord:
     # Of an external program: its command as the study has it, its version as it says, the seconds that it
     # was given, that it says to have trained (seconds_said) and that it was there (seconds_seen)
     external: dict[str, Any] = field(default_factory=dict)
+    # Of a search: seconds of all that came before the final training, how many trials, the winner's point and
+    # recipe, and the rungs; and the network that it found, so that it can be built without searching again
+    search: dict[str, Any] = field(default_factory=dict)
+    architecture: dict[str, Any] = field(default_factory=dict)
     # Of the training, of the whole processor or GPU, whoever else used it; None where it cannot be read
     energy_joules: float | None = None
 
@@ -176,12 +183,16 @@ class RunFolder:
     verifications_path = property(lambda self: self.path / "verifications.json")
     log_path = property(lambda self: self.path / "log.txt")
     exchange_path = property(lambda self: self.path / "external")
+    trials_path = property(lambda self: self.path / "trials.jsonl")
+    network_path = property(lambda self: self.path / "network.py")
+    trial_path = property(lambda self: self.path / "trial")
 
     def files(self) -> list[Path]:
         """List what an ended run leaves and nobody may change; some of it may not be there."""
         return [
             self.record_path, self.predictions_path, self.probabilities_path, self.weights_path,
-            self.test_readings_path, self.log_path,
+            self.test_readings_path, self.log_path, self.trials_path,
+            self.network_path,
         ]  # fmt: skip
 
     def read(self) -> RunRecord | None:
@@ -289,11 +300,12 @@ class RunFolder:
         """Remove what only an unfinished run needs, and what a killed process was writing.
 
         Args:
-            checkpoint: Whether the checkpoint, or what was exchanged with an external program, is no longer
-                needed either.
+            checkpoint: Whether the checkpoint, what was exchanged with an external program, or a trial of a
+                search is no longer needed either.
         """
         if checkpoint:
             self.checkpoint_path.unlink(missing_ok=True)
+            shutil.rmtree(self.trial_path, ignore_errors=True)
             shutil.rmtree(self.exchange_path, ignore_errors=True)
         for partial in self.path.glob(".*.partial"):
             partial.unlink(missing_ok=True)

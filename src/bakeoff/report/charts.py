@@ -87,23 +87,23 @@ def accuracy_chart(bars: Sequence[Bar], order: Sequence[str], chance: float) -> 
          "axis": {"format": "~%", "tickCount": 6}}  # fmt: skip
     y = {"field": "candidate", "type": "nominal", "sort": [bar.candidate for bar in bars], "title": None,
          "axis": {"domain": False, "ticks": False}}  # fmt: skip
-    place = {"x": x, "y": y, "color": _color(order)}
+    place = {"x": x, "y": y, "color": color_of(order)}
     ends = {**place, "x": {**x, "field": "low"}, "x2": {"field": "high"}}
-    ends_tip = [_tip("low", ".2%", "from"), _tip("high", ".2%", "to")]
-    mean_tip = [_tip("candidate"), _tip("accuracy", ".2%", "mean"), *ends_tip]
-    one_tip = [_tip("candidate"), _tip("seed"), _tip("accuracy", ".2%")]
-    published_tip = [_tip("candidate"), _tip("accuracy", ".2%", "published")]
+    ends_tip = [tip_of("low", ".2%", "from"), tip_of("high", ".2%", "to")]
+    mean_tip = [tip_of("candidate"), tip_of("accuracy", ".2%", "mean"), *ends_tip]
+    one_tip = [tip_of("candidate"), tip_of("seed"), tip_of("accuracy", ".2%")]
+    published_tip = [tip_of("candidate"), tip_of("accuracy", ".2%", "published")]
     with_ends = [row for row in means if row["low"] is not None and row["high"] is not None]
     band = {"type": "rule", "strokeWidth": 7, "opacity": 0.28, "strokeCap": "round"}
     diamond = {"type": "point", "shape": "diamond", "size": 95, "strokeWidth": 1.8, "style": "published"}
-    return _chart(
+    return chart_of(
         _height(bars),
         [
-            _layer([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
-            _layer(with_ends, band, ends, mean_tip),
-            _layer(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
-            _layer(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
-            _layer(published, diamond, {"x": x, "y": y}, published_tip),
+            layer_of([{"accuracy": chance}], {"type": "rule", "strokeDash": [2, 3]}, {"x": x}),
+            layer_of(with_ends, band, ends, mean_tip),
+            layer_of(seeds, {"type": "point", "filled": True, "size": 26, "opacity": 0.75}, place, one_tip),
+            layer_of(means, {"type": "tick", "thickness": 3, "size": 20}, place, mean_tip),
+            layer_of(published, diamond, {"x": x, "y": y}, published_tip),
         ],
     )
 
@@ -131,9 +131,9 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     }  # fmt: skip
     y = {"field": "accuracy", "type": "quantitative", "title": "test accuracy", "scale": {"zero": False},
          "axis": {"format": "~%", "tickCount": 5}}  # fmt: skip
-    tip = [_tip("candidate"), _tip("accuracy", ".2%"), _tip("time", title="training"),
-           _tip("standing", title="accuracy and cost")]  # fmt: skip
-    place = {"x": x, "y": y, "color": _color(order), "opacity": _LIT}
+    tip = [tip_of("candidate"), tip_of("accuracy", ".2%"), tip_of("time", title="training"),
+           tip_of("standing", title="accuracy and cost")]  # fmt: skip
+    place = {"x": x, "y": y, "color": color_of(order), "opacity": _LIT}
     ends = {**place, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     on_front = [row for row in rows if row["standing"] == "on the front"]
     several = Counter(group for group, _ in {(row["group"], row["seconds"]) for row in on_front})
@@ -142,16 +142,16 @@ def cost_chart(bars: Sequence[Bar], order: Sequence[str]) -> Spec:
     behind = [row for row in rows if row["standing"] == "behind the front"]
     dot = {"type": "point", "filled": True, "size": 90, "opacity": 1}
     layers = [
-        _layer([row for row in on_front if several[row["group"]] > 1], steps,
+        layer_of([row for row in on_front if several[row["group"]] > 1], steps,
                {"x": x, "y": y, "detail": {"field": "group"}}),
-        _layer([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
-        _layer([row for row in rows if row not in behind], dot, place, tip),
-        _layer(behind, {**dot, "filled": False, "strokeWidth": 1.8}, place, tip),
+        layer_of([row for row in rows if row["low"] is not None], {"type": "rule", "strokeWidth": 1.5}, ends),
+        layer_of([row for row in rows if row not in behind], dot, place, tip),
+        layer_of(behind, {**dot, "filled": False, "strokeWidth": 1.8}, place, tip),
     ]  # fmt: skip
     name = {**place, "y": {**y, "field": "label"}, "text": {"field": "candidate"}}
     if len(rows) <= MOST_NAMES:
-        layers.append(_layer(rows, {"type": "text", "baseline": "bottom", "dy": -6, "limit": 130}, name))
-    return {**_chart(min(_height(bars), 360), layers), "params": [_HIGHLIGHT]}
+        layers.append(layer_of(rows, {"type": "text", "baseline": "bottom", "dy": -6, "limit": 130}, name))
+    return {**chart_of(min(_height(bars), 360), layers), "params": [_HIGHLIGHT]}
 
 
 def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, logarithmic: bool) -> Spec:
@@ -183,16 +183,21 @@ def curve_chart(lines: Sequence[Line], order: Sequence[str], *, percent: bool, l
         "y": {"field": "value", "type": "quantitative", "title": None,
               "scale": {"type": "log"} if logarithmic else {"zero": False},
               "axis": {"format": "~%" if percent else "~r", **levels}},
-        "color": _color(order), "detail": {"field": "source"},
+        "color": color_of(order), "detail": {"field": "source"},
         "opacity": _LIT,
     }  # fmt: skip
-    tip = [_tip("candidate"), _tip("source"), _tip("epoch"), _tip("value", ".2%" if percent else ".4f")]
+    tip = [
+        tip_of("candidate"),
+        tip_of("source"),
+        tip_of("epoch"),
+        tip_of("value", ".2%" if percent else ".4f"),
+    ]
     dots = {"type": "point", "filled": True, "size": 20}
-    spec = _chart(240, [
-        _layer(ours, {"type": "line", "strokeWidth": 1.7}, place, tip),
-        _layer(ours if few else [], dots, place, tip),
-        _layer(theirs, {"type": "line", "strokeWidth": 1.7, "strokeDash": [5, 4]}, place, tip),
-        _layer(theirs, {"type": "point", "shape": "diamond", "size": 55, "strokeWidth": 1.6}, place, tip),
+    spec = chart_of(240, [
+        layer_of(ours, {"type": "line", "strokeWidth": 1.7}, place, tip),
+        layer_of(ours if few else [], dots, place, tip),
+        layer_of(theirs, {"type": "line", "strokeWidth": 1.7, "strokeDash": [5, 4]}, place, tip),
+        layer_of(theirs, {"type": "point", "shape": "diamond", "size": 55, "strokeWidth": 1.6}, place, tip),
     ])  # fmt: skip
     return {**spec, "params": [_HIGHLIGHT]}
 
@@ -250,7 +255,7 @@ def _with_legend(layer: Spec) -> Spec:
     return {**layer, "encoding": {**layer["encoding"], "color": color}}
 
 
-def _chart(height: int, layers: Sequence[Spec | None]) -> Spec:
+def chart_of(height: int, layers: Sequence[Spec | None]) -> Spec:
     """Lay the layers that have rows over each other, as wide as their place."""
     return {
         "$schema": SCHEMA,
@@ -266,7 +271,7 @@ def _height(bars: Sequence[Bar]) -> int:
     return max(220, 60 + 34 * len(bars))
 
 
-def _layer(
+def layer_of(
     rows: Sequence[Mapping[str, Any]], mark: Spec, encoding: Spec, tooltip: Sequence[Spec] = ()
 ) -> Spec | None:
     """Make one layer; None without rows, because an empty scale has no ends."""
@@ -276,13 +281,13 @@ def _layer(
     return {"data": {"values": [dict(row) for row in rows]}, "mark": mark, "encoding": {**encoding, **tip}}
 
 
-def _tip(field: str, form: str | None = None, title: str | None = None) -> Spec:
+def tip_of(field: str, form: str | None = None, title: str | None = None) -> Spec:
     """Say a field in the tooltip; numbers with a form, all else as it is."""
     shape = {"type": "quantitative", "format": form} if form else {"type": "nominal"}
     return {"field": field, **shape, **({"title": title} if title else {})}
 
 
-def _color(order: Sequence[str]) -> Spec:
+def color_of(order: Sequence[str]) -> Spec:
     """Number the candidates' colours by their order in the study, whatever a chart shows of them."""
     return {"field": "candidate", "type": "nominal", "scale": {"domain": list(order)}, "legend": None}
 

@@ -49,9 +49,11 @@ def cost_view(task: TaskSummary, table_number: int) -> tuple[str, Table | None]:
             row(*(cell for i, cell in enumerate(cells) if with_energy or columns[i].label != "Energy"))
         )
     kept = tuple(column for column in columns if with_energy or column.label != "Energy")
+    searched = " and of its trials" if any(one.search_seconds for one in ordered) else ""
     caption = (
         "What it costs, the cheapest to train first. Training is the mean of a run, that of the candidates "
-        "it stands on included; parameters come with the size of their file in fp32; multiplications are of "
+        f"it stands on{searched} included; parameters come with the size of their file in fp32; "
+        "multiplications are of "
         "one image."
     )
     return _words(task, with_energy), Table(
@@ -66,7 +68,8 @@ def _cells(task: TaskSummary, one: CandidateSummary, color: int) -> tuple[Cell, 
         Cell(text=one.name, color=color),
         _standing_cell(task, one.name),
         Cell(
-            text=_measured(seconds, format_seconds), sub=f"with {one.source}'s" if with_source else ""
+            text=_measured(seconds, format_seconds),
+            sub=f"with {one.source}'s" if with_source else _trials(one),
         ),
         Cell(text=_measured(one.energy_joules, joules)),
         Cell(text=_measured(one.peak_memory_bytes or None, size)),
@@ -84,6 +87,11 @@ def _cells(task: TaskSummary, one: CandidateSummary, color: int) -> tuple[Cell, 
             sub=_if(inference.get("batch"), lambda value: f"batch of {value:g}"),
         ),
     )  # fmt: skip
+
+
+def _trials(one: CandidateSummary) -> str:
+    """Say how much of the training was that of trials."""
+    return f"{format_seconds(one.search_seconds)} of it in trials" if one.search_seconds else ""
 
 
 def _standing_cell(task: TaskSummary, name: str) -> Cell:

@@ -207,6 +207,9 @@ def _copy_run(record: RunRecord, source: RunFolder, to: RunFolder) -> None:
     test = source.read_predictions("test")
     if test is not None:
         to.write_predictions({"test": _fewer_probabilities(test)}, smallest=True)
+    for mine, theirs in ((source.trials_path, to.trials_path), (source.network_path, to.network_path)):
+        if mine.exists():
+            write_text(theirs, without_paths(mine.read_text(encoding="utf-8")))
     to.write(RunRecord(**without_paths(vars(record))))
 
 

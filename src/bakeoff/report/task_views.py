@@ -173,7 +173,8 @@ def _result_cells(task: TaskSummary, row: CandidateSummary) -> dict[str, Cell]:
 
 def _candidate_sub(row: CandidateSummary) -> str:
     pretrained = f"pretrained {row.pretrained}" if row.pretrained else ""
-    parts = [row.model if row.model != row.name else "", row.external, pretrained, row.note]
+    searched = f"{row.searched} before its training" if row.searched else ""
+    parts = [row.model if row.model != row.name else "", searched, row.external, pretrained, row.note]
     return "; ".join(filter(None, parts))
 
 

@@ -259,6 +259,20 @@ class DataView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchView:
+    """What one search tried, and what it found."""
+
+    title: str
+    words: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    winner: Table  # its settings
+    trials: Table
+    importance: Table | None  # None where too little was tried
+    importance_words: str
+    code: str  # of the network, to paste; empty where it is not here
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskView:
     """Everything about one task."""
 
@@ -284,6 +298,7 @@ class TaskView:
     classes: Table | None = None  # where winner and runner-up differ
     measures: Table | None = None
     data: DataView | None = None
+    searches: tuple[SearchView, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

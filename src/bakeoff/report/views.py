@@ -23,6 +23,7 @@ from bakeoff.report import (
     network_views,
     pair_views,
     pictures,
+    search_views,
     task_views,
 )
 from bakeoff.report.calibration_views import calibration_view
@@ -146,6 +147,9 @@ def _task_view(
         cost_words=cost_words, cost=cost, classes_words=classes_words, classes=classes,
         measures=class_views.measures_table(task),
         data=data,
+        searches=search_views.searches(
+            folder, [run.record for run in runs], index, colors, table=counter.table, figure=counter.figure
+        ),
     )  # fmt: skip
 
 

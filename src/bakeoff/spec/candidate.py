@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bakeoff.spec.base import Name, Setting
 from bakeoff.spec.recipe import TimeText
+from bakeoff.spec.search import DECIDED, SearchSpec
 from bakeoff.units import Length
 
 
@@ -35,8 +36,8 @@ Word = Annotated[str, Field(min_length=1)]
 class CandidateSpec(Setting):
     """One approach to one task (or to every task, when `task` is not given).
 
-    A network is trained from scratch (`model`) or built on a trained one (`from`); or somebody else's
-    program answers (`external`).
+    A network is trained from scratch (`model`), built on a trained one (`from`) or searched for
+    (`search`); or somebody else's program answers (`external`).
     """
 
     name: Name
@@ -46,6 +47,8 @@ class CandidateSpec(Setting):
     # On a trained network: another candidate of the study, each seed on that one's same seed; or timm's,
     # as "timm:NAME", with the weights that it was published with; or a run of an earlier study, by its folder
     source: str | None = Field(default=None, alias="from", min_length=1)
+    # Searched for: network and settings of its training, within a budget that pays for all of it
+    search: SearchSpec | None = None
     # Somebody else's program, word by word: it is given the same images and seconds, and its probabilities
     # are read back (docs/external.md)
     external: Annotated[tuple[Word, ...], Field(strict=False, min_length=1)] | None = None
@@ -117,11 +120,14 @@ class CandidateSpec(Setting):
     def _one_origin(self) -> CandidateSpec:
         given = [
             name
-            for name, value in (("model", self.model), ("from", self.source), ("external", self.external))
+            for name, value in (
+                ("model", self.model), ("from", self.source), ("search", self.search),
+                ("external", self.external),
+            )
             if value is not None
-        ]
+        ]  # fmt: skip
         if not given:
-            raise ValueError("got neither 'model' nor 'from' nor 'external', expected one of them")
+            raise ValueError("got neither 'model' nor 'from', 'search' or 'external', expected one of them")
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]}: got both, expected one of them")
         if self.external is None and self.is_set("grace"):
@@ -147,9 +153,24 @@ class CandidateSpec(Setting):
         return self
 
     @model_validator(mode="after")
+    def _of_a_search(self) -> CandidateSpec:
+        """Refuse settings of a training that the search decides, and a second length beside its budget."""
+        if self.search is None:
+            return self
+        decided = [key for key in DECIDED if key in self.recipe]
+        if decided:
+            raise ValueError(
+                f"recipe.{decided[0]}: is what the search decides, expected search.space to narrow it"
+            )
+        lengths = [key for key in ("epochs", "steps", "time") if key in self.recipe]
+        if lengths and self.search.budget is not None:
+            raise ValueError(f"recipe.{lengths[0]} and search.budget: got both, expected one of them")
+        return self
+
+    @model_validator(mode="after")
     def _fits_its_source(self) -> CandidateSpec:
         given = [key for key in _OF_A_SOURCE if self.is_set(key)]
-        if self.model is not None and given:
+        if (self.model is not None or self.search is not None) and given:
             raise ValueError(f"{given[0]}: needs 'from', the trained network that it is about")
         if self.weights is not None and not self.is_pretrained:
             raise ValueError("weights: needs a 'from' of the form 'timm:NAME', whose weights it holds")

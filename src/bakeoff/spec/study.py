@@ -81,6 +81,11 @@ class StudySpec(Setting):
                         f"candidate '{seen[-1]}'.from: task '{task.name}' has no candidate "
                         f"named {source!r}{nearest(source, by_name)}"
                     )
+                if by_name[source].search is not None:
+                    raise ValueError(
+                        f"candidate '{seen[-1]}'.from: got {source!r}, a search, whose network is not known "
+                        "before it has ended; expected its run's folder, in a later study"
+                    )
                 if by_name[source].external is not None:
                     raise ValueError(
                         f"candidate '{seen[-1]}'.from: got {source!r}, an external program, of which only "
@@ -108,10 +113,14 @@ class StudySpec(Setting):
         return self.recipe.overlaid(task.recipe, f"task '{task.name}'") if task.recipe else self.recipe
 
     def recipe_for(self, task: TaskSpec, candidate: CandidateSpec) -> Recipe:
-        """Return the recipe under which a candidate is trained on a task."""
+        """Return the recipe under which a candidate is trained on a task; a search's length is its budget."""
         recipe = self.recipe_of(task)
         where = f"candidate '{candidate.name}'"
-        return recipe.overlaid(candidate.recipe, where) if candidate.recipe else recipe
+        own = dict(candidate.recipe)
+        if candidate.search is not None and candidate.search.budget is not None:
+            budget = candidate.search.budget
+            own |= {"time": str(budget)} if budget.unit == "seconds" else {"epochs": budget.amount}
+        return recipe.overlaid(own, where) if own else recipe
 
     def as_dict(self) -> dict[str, Any]:
         """Write the study as plain values, under the keys of the file."""

@@ -5,7 +5,7 @@
 - `runner`: prepares, trains what is missing, writes results. `progress`: what a
   listener hears. `estimate`: time, memory and disk, by timing a few steps.
 - `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
-- `single`, `pick`: studies that are laid out by a few wishes and a look at the images.
+- `single`, `searched`, `pick`: studies that are laid out by a few wishes and a look at the images.
 - `fitted`: a run's network apart from its folder, which can be pickled.
 - `verify`, `verify_images`, `reevaluate`, `retrain`: whether a study is what it says, from its folder, its
   images, its weights, or a training done again.

@@ -134,7 +134,7 @@ def _model(folder: StudyFolder, run: Run, job: Job | None, any_job: Job) -> Clas
     if not run_folder.weights_path.is_file():
         raise StudyError("its weights are not there any more")
     machine = any_job.machine
-    if job is None:
+    if job is None or job.is_search:  # which network it is stands in the folder
         return load(run_folder.path, device=machine.device, base_dir=any_job.base_dir).model
     with own_global_state(torch.device("cpu")):
         model = classifier_of(job, trained=False)

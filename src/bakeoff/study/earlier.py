@@ -9,10 +9,12 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import Architecture, External
+from bakeoff.models.architecture import Architecture, External, OnBackbone, Searched
 from bakeoff.models.user_file import is_user_model
+from bakeoff.models.written import read_architecture
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
 from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
+from bakeoff.spec.macro import Macro
 from bakeoff.study.origins import on_backbone, on_source
 
 RUNS = "runs"  # the folder of a study in which its runs lie: runs/<task>/<candidate>/seed-<k>
@@ -180,6 +182,12 @@ def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architectu
     study, task, candidate = asked.study, asked.task, asked.candidate(name)
     if candidate.external is not None:
         return External(command=candidate.external)
+    if candidate.search is not None:
+        ended = study.run(task.name, name, asked.seed).read()
+        found = read_architecture(ended.architecture) if ended is not None and ended.architecture else None
+        return Searched(
+            search=candidate.search, found=found if isinstance(found, Macro | OnBackbone) else None
+        )
     if candidate.model is not None:
         if is_user_model(candidate.model) and not asked.own_files:
             raise ConfigError(

@@ -16,6 +16,7 @@ from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import Measured, measure, steps_expected
 from bakeoff.training.job import Job
+from bakeoff.training.search import stand_in
 
 WEIGHTS = 4  # bytes of a parameter
 CHECKPOINT = 3  # weights, and two of an optimizer's own for each
@@ -35,6 +36,7 @@ class Row:
     memory_bytes: int = 0
     disk_bytes: int = 0
     problem: str = ""  # why it could not be timed
+    searched: bool = False  # a search, which is given its seconds; its network is not known
     external: bool = False  # a program that is given its seconds; weights, speed and memory are not known
 
 
@@ -121,6 +123,10 @@ def _row(runs: list[PlannedRun]) -> Row:
             row, external=True, seconds=missing * job.recipe.length.amount,
             disk_bytes=missing * WEIGHTS * images * len(job.data.class_ids) + held,
         )  # fmt: skip
+    if job.is_search and job.recipe.length.unit == "seconds":
+        return replace(row, searched=True, seconds=missing * job.recipe.length.amount)
+    if job.is_search:
+        job = stand_in(job)
     try:
         found = measure(job)
     except Exception as error:  # the candidate's own, of any kind: its run would fail, and the others go on

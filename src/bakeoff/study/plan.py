@@ -21,6 +21,7 @@ from bakeoff.models.architecture import (
     External,
     OnBackbone,
     OnSource,
+    Searched,
     architecture_digest,
     build_network,
     seen_before,
@@ -82,6 +83,8 @@ def check_spec(
                 check_model(candidate.model, base_dir)
             if candidate.is_pretrained:
                 backbone(candidate.source or "")
+            for name in candidate.search.backbones if candidate.search is not None else ():
+                backbone(name)
             if (task.name, candidate.name) in asked:
                 _check_source(candidate, selection.seeds_of(spec, task), base_dir, download)
             recipe = spec.recipe_for(task, candidate)
@@ -104,6 +107,8 @@ def _check_source(candidate: CandidateSpec, seeds: Sequence[int], base_dir: Path
         file = find_weights(known, given, download=download)
         if given is not None:
             check_weights(known, file)
+    for name in candidate.search.backbones if candidate.search is not None else ():
+        find_weights(backbone(name), None, download=download)
     for seed in seeds:
         _earlier(candidate, seed, base_dir)
 
@@ -207,6 +212,8 @@ def _architecture(
     """Say what a candidate's network is, in the seed of its source."""
     if candidate.external is not None:
         return External(command=candidate.external)
+    if candidate.search is not None:
+        return Searched(search=candidate.search)
     if candidate.is_pretrained:
         return on_backbone(candidate, _weights_file(candidate, base_dir))
     if earlier is not None:
@@ -301,7 +308,11 @@ def _terms(
     terms = {}
     if task.control == "recipe" and isinstance(architecture, External):
         terms["training"] = ["the recipe's", "an external program's own"]
+    if task.control == "recipe" and isinstance(architecture, Searched):
+        terms["training"] = ["the recipe's", "found by a search"]
     seen = seen_before(architecture)
+    if isinstance(architecture, Searched) and architecture.search.backbones:
+        seen = f"or not, as a search finds: {', '.join(architecture.search.backbones)}"
     if seen and (task.control == "recipe" or are_imagenets(data.class_ids)):
         terms["weights"] = ["fresh", f"pretrained {seen}"]
     if task.control == "recipe" and candidate.probe:
@@ -349,7 +360,7 @@ def _check_fit(job: Job) -> None:
         raise ConfigError(
             f"candidate '{name}': unfreeze_epochs and compile: got both; each block would be compiled anew"
         )
-    if job.is_external or user_files(job.architecture):
+    if job.is_external or job.is_search or user_files(job.architecture):
         return  # a user's file or program runs when its turn comes, and fails alone
     try:
         _check_source_size(job)

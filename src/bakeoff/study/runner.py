@@ -31,6 +31,7 @@ from bakeoff.training.external import run_program
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
+from bakeoff.training.search import run_search
 from bakeoff.training.state import foreign_steps
 
 
@@ -300,6 +301,8 @@ def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_
         ear = _RunEar(job, listener)
         if job.is_external:
             return run_program(job, run_folder, ear.on_evaluation)
+        if job.is_search:
+            return run_search(job, run_folder, ear, checkpoint_seconds=checkpoint_seconds)
         return train_run(job, run_folder, ear, checkpoint_seconds=checkpoint_seconds)
     except OSError as error:
         raise StudyError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from bakeoff.models.architecture import title
+from bakeoff.models.architecture import FOUND, title
 from bakeoff.models.summary import Summary
+from bakeoff.models.written import write_architecture
 from bakeoff.records import RunRecord
 from bakeoff.spec import digest
 from bakeoff.training.job import Job
@@ -56,11 +57,14 @@ class Account:
         control_digest, differences = job.control_digest, job.differences
         used = self.answered.get("train_seconds", 0.0) + self.source.get("train_seconds", 0.0)
         used += self.state.seconds if self.state else 0.0
-        if job.task.control == "budget" and used > OVERRUN * job.recipe.length.amount:
+        searched, asked = float(job.search.get("seconds", 0.0)), job.asked or job.recipe
+        used += searched
+        if job.task.control == "budget" and used > OVERRUN * asked.length.amount:
             # Checked, not trusted: what took longer, its source's time included, is ranked by itself.
+            whose = "its trials" if searched else "its source's"
             differences = {
                 **differences,
-                "time": [str(job.recipe.length), f"{used:.0f}s, its source's included"],
+                "time": [str(asked.length), f"{used:.0f}s, {whose} included"],
             }
             control_digest = digest({"control": control_digest, "longer": job.candidate.name})
         record = RunRecord(
@@ -74,11 +78,11 @@ class Account:
             reason=reason,
             control=job.task.control,
             control_digest=control_digest,
-            recipe=job.recipe.model_dump(mode="json"),
+            recipe=asked.model_dump(mode="json"),
             differences=differences,
             data_fingerprint=job.data.fingerprint,
             split_digest=job.data.split_digest,
-            model=title(job.architecture),
+            model=(FOUND if job.asked is not None else "") + title(job.architecture),
             input_size=job.input_size,
             environment=describe_environment(job.machine),
             precision={"used": job.used_precision, "reason": "" if job.is_external else job.precision_reason},
@@ -94,9 +98,12 @@ class Account:
             calibration=self.calibration,
             inference=self.inference,
             energy_joules=self.energy_joules,
+            search=dict(job.search),
+            architecture=_searched(job),
             **_network(self.summary),
             **_trained(self.state, len(job.data.train)),
         )
+        record = replace(record, total_seconds=record.total_seconds + searched)
         return replace(record, **self.answered)
 
     def _lead(self, job: Job) -> dict[str, float]:
@@ -104,6 +111,11 @@ class Account:
         if self.state is None or job.candidate.head_start != "probe":
             return {}
         return {"lead": self.state.lead}
+
+
+def _searched(job: Job) -> dict[str, Any]:
+    """Describe what a search has found, so that it can be built without searching again."""
+    return write_architecture(job.architecture) if job.asked is not None else {}
 
 
 def _network(summary: Summary | None) -> dict[str, Any]:

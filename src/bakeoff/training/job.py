@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bakeoff.data.prepare import TaskData
-from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource
+from bakeoff.models.architecture import Architecture, External, OnBackbone, OnSource, Searched
 from bakeoff.spec import CandidateSpec, Recipe, TaskSpec
+from bakeoff.spec.search import SearchSpec
 from bakeoff.training.machine import Machine, Precision
 
 OWN = "its own"  # precision of an external program
@@ -40,6 +42,9 @@ class Job:
     base_dir: Path  # relative paths of the study file start here
     cache_dir: Path | None = None  # for frozen work; None is `cache_home`
     timed: bool = False  # whether its predictions are timed, once for a candidate
+    # Of the final training of a search: what the search was asked for, and what its record says of it
+    asked: Recipe | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input_size(self) -> int:
@@ -55,6 +60,18 @@ class Job:
     def is_external(self) -> bool:
         """Whether an external program answers, and nothing is trained by bakeoff."""
         return isinstance(self.architecture, External)
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the network is still to be found."""
+        return isinstance(self.architecture, Searched) and self.architecture.found is None
+
+    @property
+    def search_spec(self) -> SearchSpec:
+        """The search that is asked for."""
+        if not isinstance(self.architecture, Searched):
+            raise TypeError(f"{self.name} is no search")
+        return self.architecture.search
 
     @property
     def used_precision(self) -> str:

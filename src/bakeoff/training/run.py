@@ -54,11 +54,12 @@ from bakeoff.units import format_seconds
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
 
 Split = Literal["validation", "test"]
+Status = Literal["finished", "diverged", "failed"]
 
 # Being asked to stop, a full disk, lost images and a wrong folder are nobody's fault among the
 # candidates and end the study's work. Anything else is the candidate's own: a user's network
 # can raise exceptions of kinds that nobody knows.
-_NO_FAULT_OF_ITS_OWN = (Stopped, OSError, DataError, StudyError, ResourceError)
+NO_FAULT_OF_ITS_OWN = (Stopped, OSError, DataError, StudyError, ResourceError)
 
 
 class RunListener(Listener, Protocol):
@@ -105,21 +106,8 @@ def train_run(
         Stopped: The listener asked for it; the checkpoint is written.
         ResourceError: The disk is full.
     """
-    job.machine.apply()  # an earlier candidate's code may have changed it
-    give_back()
     work = _Work(job, folder, listener, checkpoint_seconds)
-    status: Literal["finished", "diverged", "failed"] = "finished"
-    reason = None
-    try:
-        with own_global_state(job.machine.torch_device):
-            work.run()
-    except Diverged as end:
-        status, reason = "diverged", str(end)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, _NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
-            raise
-        status, reason = "failed", _one_line(error)
-        write_text(folder.traceback_path, traceback.format_exc())
+    status, reason = _attempt(work.run, job, folder)
     work.tick()
     record = work.account.record(job, status, reason, folder.test_readings())
     folder.write(record)
@@ -128,11 +116,84 @@ def train_run(
     return record
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What a network has shown at the end of a training that reads no test image."""
+
+    status: Status
+    reason: str | None
+    validation: dict[str, float]  # accuracy and loss behind the last step, in the training's precision
+    images: int  # seen
+    seconds: float  # of steps
+
+
+def train_trial(
+    job: Job,
+    folder: RunFolder,
+    listener: RunListener,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Showing:
+    """Train a job to its end, from its checkpoint if there is one, and score its validation images once.
+
+    Args:
+        job: What is asked for.
+        folder: Receives the checkpoint; no record is written.
+        listener: As for `train_run`.
+        checkpoint_seconds: As for `train_run`.
+
+    Returns:
+        What it has shown.
+
+    Raises:
+        Stopped: As for `train_run`.
+        ResourceError: Likewise.
+    """
+    work = _Work(job, folder, listener, checkpoint_seconds, only_last=True)
+    status, reason = _attempt(work.learn, job, folder)
+    state = work.account.state
+    row = state.history[-1] if state is not None and state.history and status == "finished" else {}
+    prefix = "validation_"
+    found = {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
+    if status == "finished" and not all(np.isfinite(value) for value in found.values()):
+        status, reason, found = "diverged", "the trained network's outputs are not finite", {}
+    return Showing(
+        status=status, reason=reason, validation=found, images=state.images if state is not None else 0,
+        seconds=state.seconds if state is not None else 0.0,
+    )  # fmt: skip
+
+
+def _attempt(act: Callable[[], object], job: Job, folder: RunFolder) -> tuple[Status, str | None]:
+    """Do the work of a job, and say how that has ended."""
+    job.machine.apply()  # an earlier candidate's code may have changed it
+    give_back()
+    try:
+        with own_global_state(job.machine.torch_device):
+            act()
+    except Diverged as end:
+        return "diverged", str(end)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, NO_FAULT_OF_ITS_OWN) and not _in_users_code(error, job):
+            raise
+        write_text(folder.traceback_path, traceback.format_exc())
+        return "failed", one_line(error)
+    return "finished", None
+
+
 class _Work:
     """One attempt at a job."""
 
-    def __init__(self, job: Job, folder: RunFolder, listener: RunListener, checkpoint_seconds: float) -> None:
+    def __init__(
+        self,
+        job: Job,
+        folder: RunFolder,
+        listener: RunListener,
+        checkpoint_seconds: float,
+        *,
+        only_last: bool = False,
+    ) -> None:
         self.job = job
+        self.only_last = only_last  # whether validation images are scored behind the last step alone
         self.folder = folder
         self.listener = listener
         self.checkpoint_seconds = checkpoint_seconds
@@ -143,6 +204,16 @@ class _Work:
 
     def run(self) -> None:
         """Build, train and evaluate; the account keeps whatever was reached."""
+        state, store = self.learn()
+        # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
+        if state.seconds > self.checkpoint_seconds and not self.job.candidate.probe:
+            self._checkpoint(state)
+        self._close_training(state)
+        self._evaluate(state, store)
+        state.peak_bytes = max(state.peak_bytes, private_bytes())
+
+    def learn(self) -> tuple[TrainingState, ImageStore]:
+        """Build and train; the account keeps whatever was reached."""
         job, device = self.job, self.job.machine.torch_device
         self.account.source = describe_source(job)
         self.account.pretrained = describe_origin(job.architecture)
@@ -173,12 +244,7 @@ class _Work:
                 self._start_head(state, store)
             state.lead = state.seconds if state.steps == 0 else state.lead
             self._train(state, store)
-        # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
-        if state.seconds > self.checkpoint_seconds and not job.candidate.probe:
-            self._checkpoint(state)
-        self._close_training(state)
-        self._evaluate(state, store)
-        state.peak_bytes = max(state.peak_bytes, private_bytes())
+        return state, store
 
     def _close_training(self, state: TrainingState) -> None:
         """Note what the training took, and time predictions of what it made: before any test image is read.
@@ -208,11 +274,14 @@ class _Work:
                 f"time: what is frozen or fitted took {took} of the {length} that the recipe gives, so that "
                 "no step was left; give more, or a smaller input_size"
             )
-        log = EventLog(self.folder.tensorboard_path, state.history)
-        try:
-            self._loop(state, store, [self.listener, _Logger(log)]).run(state)
-        finally:
-            log.close()
+        if self.only_last:  # a trial's course is nobody's to look at
+            self._loop(state, store, [self.listener]).run(state)
+        else:
+            log = EventLog(self.folder.tensorboard_path, state.history)
+            try:
+                self._loop(state, store, [self.listener, _Logger(log)]).run(state)
+            finally:
+                log.close()
         self._rest(state, max(0, state.epoch - 1))  # also where a checkpoint stood behind the last epoch
 
     def _probe(self, state: TrainingState) -> None:
@@ -280,15 +349,18 @@ class _Work:
             instead=self.features.training if self.features is not None else (),
         )  # fmt: skip
         learner = self._learner(state.model)
+        course = Course(recipe, batches.steps_per_epoch)
         return Loop(
-            course=Course(recipe, batches.steps_per_epoch),
+            course=course,
             batches=batches,
             objective=objective_for(job),
             autocast=autocast_for(job),
             # Each size of batch has its own code: code for any size, made at a run's second size,
             # computes other last bits, and would be made at another step after an interruption.
             forward=torch.compile(learner, dynamic=False) if recipe.compile else learner,
-            validate=lambda state: self._validate(state, store),
+            validate=lambda state: (
+                {} if self.only_last and not course.ended(state) else self._validate(state, store)
+            ),
             checkpoint=self._checkpoint,
             checkpoint_seconds=self.checkpoint_seconds,
             listeners=listeners,
@@ -450,7 +522,7 @@ def _in_users_code(error: BaseException, job: Job) -> bool:
     return isinstance(error, OSError) and any(frame.filename in files for frame in frames)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Say in one line what went wrong inside a candidate."""
     text = " ".join(str(error).split())[:300]
     if isinstance(error, ConfigError):

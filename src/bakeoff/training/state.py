@@ -141,6 +141,15 @@ def foreign_steps(path: Path, identity: str) -> int:
         return 0
 
 
+def seconds_of(path: Path, identity: str) -> float:
+    """Return the seconds of training that a run's checkpoint holds; 0 when it has none that can be read."""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return float(saved["plain"]["seconds"]) if saved["identity"] == identity else 0.0
+    except Exception:  # as above
+        return 0.0
+
+
 _PLAIN = ("epoch", "step", "steps", "images", "seconds", "total_seconds", "resumed", "peak_bytes", "history",
           "probe", "lead")  # fmt: skip
 _LATER = ("probe", "lead")  # which checkpoints of earlier versions lack

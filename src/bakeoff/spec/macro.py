@@ -1,0 +1,59 @@
+"""A convolutional network as plain data: what a search proposes, a record keeps and `models.macro` builds.
+
+Nothing is drawn and nothing depends on the images' size, so that the description is the network.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bakeoff.spec.base import Setting
+
+Block = Literal["plain", "residual", "separable"]
+Activation = Literal["relu", "silu", "gelu"]
+
+
+class MacroStage(Setting):
+    """Blocks of one width, behind a layer that changes to it."""
+
+    width: int = Field(ge=1, le=4096)  # channels
+    depth: int = Field(default=1, ge=0, le=64)  # blocks behind the layer that enters the stage
+    # plain: one convolution; residual: two beside the way around them; separable: two depthwise separable
+    # ones beside it, and the layer that enters is depthwise separable too
+    block: Block = "residual"
+    kernel: Literal[3, 5] = 3  # pixels
+    # How the layer that enters makes the maps half as large, if it does: by 2x2 maximum, or by its stride
+    down: Literal["none", "pool", "stride"] = "none"
+
+
+class Macro(Setting):
+    """A stem, stages, and a head of one dense layer behind a global pool."""
+
+    # First convolution, 3x3: of stride 1, of stride 2, or two of them, the second of stride 2
+    stem: Literal["plain", "stride", "deep"] = "plain"
+    stem_width: int = Field(ge=1, le=4096)  # channels
+    stages: tuple[MacroStage, ...] = Field(min_length=1, max_length=16, strict=False)
+    norm: Literal["batch", "none"] = "batch"  # behind every convolution
+    activation: Activation = "relu"
+    attention: Literal["none", "se"] = "none"  # squeeze-and-excitation at the end of every block
+    head: Literal["average", "max"] = "average"  # global pool
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # before the dense layer
+
+    @property
+    def words(self) -> str:
+        """The network in a few words.
+
+        >>> Macro(stem_width=16, stages=(MacroStage(width=32, depth=2),)).words
+        'residual 32x2, stem plain 16, relu'
+        """
+        kinds = list(dict.fromkeys(stage.block for stage in self.stages))
+        sizes = " ".join(f"{stage.width}x{stage.depth}" for stage in self.stages)
+        kernels = sorted({stage.kernel for stage in self.stages} - {3})
+        extra = [f"kernel {kernel}" for kernel in kernels]
+        extra += ["no normalization"] * (self.norm == "none") + [self.attention] * (self.attention != "none")
+        extra += [f"{self.head} pool"] * (self.head != "average")
+        extra += [f"dropout {self.dropout:.2g}"] * (self.dropout > 0)
+        told = [f"{'/'.join(kinds)} {sizes}", f"stem {self.stem} {self.stem_width}", self.activation, *extra]
+        return ", ".join(told)

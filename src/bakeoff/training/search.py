@@ -1,0 +1,533 @@
+"""A run that searches: trials by the product's own training, then the winner's final training, in one budget.
+
+What is tried is decided in `bakeoff.searching`; here it is trained, measured and written down. The record is
+that of any other run: the network that was found is what is scored, exported and served.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from bakeoff.data.batches import steps_in_epoch
+from bakeoff.errors import ConfigError
+from bakeoff.models.architecture import OnBackbone, architecture_digest, build_network, title
+from bakeoff.models.macro import code, weigh
+from bakeoff.models.pretrained import backbone
+from bakeoff.models.summary import Summary, summarise
+from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records.atomic import write_text
+from bakeoff.records.trials import Journal, Trial, TrialsFile
+from bakeoff.searching.budget import Clock, Purse, refuse_small
+from bakeoff.searching.filters import ATTEMPTS, SLOWEST, Limits, refuse_empty
+from bakeoff.searching.points import Point, network_of, recipe_of, start_point
+from bakeoff.searching.proposals import Proposal, propose
+from bakeoff.searching.rungs import (
+    Ladder,
+    Rung,
+    cost_of_size,
+    fewest_epochs,
+    fixed_share,
+    ladder,
+    next_training,
+    one_rung,
+    sizes,
+)
+from bakeoff.spec import CandidateSpec, Recipe, digest
+from bakeoff.spec.macro import Macro
+from bakeoff.spec.recipe import VIEWS
+from bakeoff.spec.search import SearchSpec
+from bakeoff.training.account import Account
+from bakeoff.training.cost import Measured, measure
+from bakeoff.training.job import Job
+from bakeoff.training.latency import LEAST_SECONDS, SECONDS
+from bakeoff.training.loop import Step
+from bakeoff.training.run import (
+    CHECKPOINT_SECONDS,
+    NO_FAULT_OF_ITS_OWN,
+    RunListener,
+    one_line,
+    train_run,
+    train_trial,
+)
+from bakeoff.training.speeds import Speeds
+from bakeoff.training.state import seconds_of
+
+BEAT_SECONDS = 2.0  # between two notes of what is charged
+MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
+QUICKEST = 2.0  # times the first network's pace, up to which a quick one is trained for more epochs
+LOST = 0.01  # of a budget that an interruption may cost at most
+THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
+TUNED = 0.1  # of the rate, for weights that were trained before
+OVERHEAD = 1.0  # seconds of a trial beside its steps: measuring, building, validating
+
+
+def run_search(
+    job: Job, folder: RunFolder, listener: RunListener, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> RunRecord:
+    """Search, train what was found, and write the record of both.
+
+    Interrupted, it goes on behind the last trial that ended, or within the final training.
+
+    Args:
+        job: What is asked for.
+        folder: Receives the trials, and what any run leaves.
+        listener: Hears the steps of all trainings, as shares of the budget, and may stop them.
+        checkpoint_seconds: Of training that an interruption may cost.
+
+    Returns:
+        The record that was written.
+
+    Raises:
+        Stopped: The listener asked for it.
+        ResourceError: The disk is full.
+    """
+    if job.search_spec.budget is not None and job.recipe.length.unit == "seconds":
+        checkpoint_seconds = min(checkpoint_seconds, max(1.0, LOST * job.recipe.length.amount))
+    search = _Search(job, folder, listener, checkpoint_seconds)
+    try:
+        final = search.find()
+    except Exception as error:  # of this search alone, of any kind: the study goes on
+        if isinstance(error, NO_FAULT_OF_ITS_OWN):
+            raise
+        record = Account().record(job, "failed", one_line(error), folder.test_readings())
+        folder.write(record)
+        folder.clear_unfinished(checkpoint=False)
+        return record
+    record = train_run(final, folder, search.ear(final), checkpoint_seconds=checkpoint_seconds)
+    while record.status == "diverged" and not folder.test_readings():  # the next best, in what is left
+        next_best = search.give_up(record)
+        if next_best is None:
+            break
+        folder.reopen()
+        record = train_run(next_best, folder, search.ear(next_best), checkpoint_seconds=checkpoint_seconds)
+    search.file.stop_clock()
+    return record
+
+
+def stand_in(job: Job) -> Job:
+    """Ask for the training that a search without a clock costs about as much as, for an estimate.
+
+    Args:
+        job: A search whose budget is epochs, or that counts trials.
+
+    Returns:
+        The first network's training, for all the epochs of the search.
+    """
+    spec, length = job.search_spec, job.recipe.length
+    point = start_point(spec.bounds, job.input_size)
+    recipe = job.recipe.overlaid({**recipe_of(point, job.task.image_size), "early_stop": None}, "search")
+    if spec.budget is None and length.unit != "seconds":  # beside the final training a third of it for each
+        amount = length.amount * (1 + (spec.trials or 1) / THIRD)
+        recipe = recipe.overlaid({length.unit: int(amount) if length.unit == "steps" else amount}, "search")
+    network = network_of(point)
+    return replace(job, architecture=network, recipe=recipe)
+
+
+class _Search:
+    """One search, from its journal on."""
+
+    def __init__(self, job: Job, folder: RunFolder, listener: RunListener, checkpoint_seconds: float) -> None:
+        self.job, self.folder, self.listener = job, folder, listener
+        self.checkpoint_seconds = checkpoint_seconds
+        self.spec: SearchSpec = job.search_spec
+        self.file = TrialsFile(folder.trials_path)
+        self.clock = Clock(self.file.charged())
+        self.purse = Purse(self.spec.budget, self.spec.share)
+        self.speeds = Speeds(job.cache_dir, job)
+        self.reference: float | None = None  # images a second of the first network, where the clock counts
+        self.fixed = 1.0  # share of a step's cost that smaller images do not save
+
+    def find(self) -> Job:
+        """Run trials until their share is spent, and say what the final training is.
+
+        Returns:
+            The final training.
+
+        Raises:
+            ConfigError: The budget is too small, or the filters leave nothing.
+        """
+        self.job.machine.apply()
+        journal = self.file.read()
+        if not journal.plan:
+            self.file.add("plan", self._plan())
+            journal = self.file.read()
+        plan = journal.plan
+        self.fixed = float(plan["fixed_share"])
+        self.reference = plan["reference_images_per_second"]
+        rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
+        steps = Ladder(rungs, int(plan["trials"]))
+        limits = Limits.of(self.spec, plan["reference_images_per_second"])
+        while not journal.final and self._try_next(journal, steps, limits):
+            journal = self.file.read()
+            self._tell(journal, steps)
+        shutil.rmtree(self.folder.trial_path, ignore_errors=True)
+        if not journal.final:
+            self._choose(journal, self._epochs_spent())
+            journal = self.file.read()
+        return self._final_job(journal)
+
+    def give_up(self, record: RunRecord) -> Job | None:
+        """Write down that the winner diverged in its final training, and let the next best have one.
+
+        Args:
+            record: Of that training, whose time and epochs are spent.
+
+        Returns:
+            The next final training; None where nobody or nothing is left.
+        """
+        journal = self.file.read()
+        spent = float(journal.final["epochs"]) + record.epochs
+        budget, used = self.purse.budget, self.clock.charged if self.purse.in_seconds else spent
+        tried = [*journal.final.get("diverged", []), int(journal.final["number"])]
+        if journal.without(tried).best is None or (budget is not None and used > MOST_SPENT * budget.amount):
+            return None
+        self._choose(journal.without(tried), spent, diverged=tried)
+        return self._final_job(self.file.read())
+
+    # --- the plan ---
+
+    def _plan(self) -> dict[str, Any]:
+        """Measure the first network at two sizes, and plan the rungs by that."""
+        point = start_point(self.spec.bounds, self._pixels)
+        job = self._trial_job(point, Rung(self._pixels, 1.0), "reference")
+        small = sizes(self._pixels, [0.5])[0]
+        rate, fixed = None, 1.0  # where epochs or trials are counted, small images save nothing
+        if self.purse.in_seconds:
+            rate = self.speeds.images_per_second(job)
+            quick = self.speeds.images_per_second(self._trial_job(point, Rung(small, 1.0), "reference"))
+            fixed = fixed_share(rate, quick, small, self._pixels)
+        batch = job.recipe.batch_size
+        images = len(self.job.data.train)
+        shape: dict[str, Any] = {"pixels": self._pixels, "images": images, "batch": batch}
+        if rate is not None:
+            epoch = images / _rounded(rate)
+            available = self.purse.for_trials / epoch
+        else:
+            length, epoch = self.job.recipe.length, 1.0
+            available = self.purse.for_trials if self.purse.budget is not None else self._counted(length)
+        self._refuse_small(shape, epoch, fixed)
+        planned = ladder(available, most=self.spec.trials, fixed=fixed, **shape)
+        if planned is None:
+            raise ConfigError("search.budget: too small for one trial")
+        if self.spec.method == "random":
+            planned = one_rung(available, most=self.spec.trials, **shape)
+        return {
+            "rungs": [{"pixels": rung.pixels, "epochs": rung.epochs} for rung in planned.rungs],
+            "trials": planned.trials, "reference_images_per_second": rate, "fixed_share": fixed,
+            "method": self.spec.method,
+            "seed": self.job.seed,
+        }  # fmt: skip
+
+    def _counted(self, length: Any) -> float:
+        """Return the epochs of all trials where these alone are counted: a third of a final training each."""
+        images, batch = len(self.job.data.train), self.job.recipe.batch_size
+        if length.unit == "seconds":
+            raise ConfigError(
+                f"search.trials: got {self.spec.trials} and a recipe of {length}, "
+                "expected search.budget beside them, or a recipe of epochs or steps"
+            )
+        steps = length.to_steps(steps_in_epoch(images, batch)) or 1
+        return float(self.spec.trials or 1) * steps / max(1, images / batch) / THIRD
+
+    def _refuse_small(self, shape: dict[str, Any], epoch: float, fixed: float) -> None:
+        """Refuse a budget whose share for trials does not pay for the cheapest one."""
+        if self.purse.budget is None:
+            return
+        cheapest = fewest_epochs(fixed=fixed, **shape) * epoch
+        if self.purse.in_seconds:
+            cheapest = max(self.clock.charged, OVERHEAD) + cheapest + OVERHEAD
+        refuse_small(self.purse.budget, cheapest / self.spec.share)
+
+    # --- trials ---
+
+    def _try_next(self, journal: Journal, steps: Ladder, limits: Limits) -> bool:
+        """Train or refuse what is next; tell whether there was something."""
+        begun = {trial.number for trial in journal.ended}
+        most = self.spec.trials
+        step = next_training(journal.ended, len(steps.rungs), begins=most is None or len(begun) < most)
+        if step is None:
+            return False
+        rung = steps.rungs[step.rung]
+        if step.number is not None:
+            before = next(t for t in journal.ended if t.number == step.number)
+            return self._train(before, step.rung, rung, first=False)
+        number = len(begun)
+        if begun and not self._affords(rung, self.reference):
+            return False
+        refused = [t for t in journal.trials if t.number == number and t.status == "refused"]
+        if len(refused) >= ATTEMPTS:
+            refuse_empty(refused, limits)
+        proposal = propose(
+            self.spec, journal.trials, number=number, attempt=len(refused), seed=self.job.seed,
+            pixels=self._pixels, planned=steps.trials,
+        )  # fmt: skip
+        trial, reason = self._weighed(proposal, limits, rung)
+        if reason:
+            self.file.add_trial(
+                replace(trial, status="refused", reason=reason, elapsed=round(self.clock.charged, 3))
+            )
+            return True
+        return self._train(trial, 0, rung, first=not begun)
+
+    def _weighed(self, proposal: Proposal, limits: Limits, rung: Rung) -> tuple[Trial, str]:
+        """Count and measure a proposal; say which filter refuses it, if one does."""
+        counted, words = self._counts(proposal.point)
+        trial = Trial(
+            number=proposal.number, attempt=proposal.attempt, proposed=proposal.proposed,
+            parent=proposal.parent, point=proposal.point, words=words,
+            parameters=counted.parameters, multiplications=counted.multiplications,
+        )  # fmt: skip
+        reason = limits.counted(counted.parameters, counted.multiplications)
+        if reason or not limits.by_clock:
+            return trial, reason
+        job = self._trial_job(proposal.point, rung, "rate")
+        try:
+            rate = self.speeds.images_per_second(job) * self._cost(rung)
+        except (RuntimeError, MemoryError) as error:
+            return trial, f"cannot be trained: {one_line(error)}"
+        return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)
+
+    def _counts(self, point: Point) -> tuple[Summary, str]:
+        """Count a point's network without computing anything, and name it."""
+        network, classes = self._on_network(point).architecture, len(self.job.data.class_ids)
+        if isinstance(network, Macro):
+            return weigh(network, classes=classes, pixels=self._pixels), network.words
+        with torch.device("meta"):
+            built = build_network(
+                network, classes=classes, image_size=self._pixels, base_dir=self.job.base_dir, trained=False
+            )
+        return summarise(built, self._pixels), title(network)
+
+    def _train(self, trial: Trial, number: int, rung: Rung, *, first: bool) -> bool:
+        """Train a trial at a rung and write it down; tell whether the budget allowed it."""
+        if not first and not self._affords(rung, trial.images_per_second):
+            return False
+        started = time.monotonic()
+        name = f"trial {trial.number} rung {number}"
+        rung = replace(rung, epochs=self._length(rung, trial.images_per_second))
+        job = self._trial_job(trial.point, rung, name)
+        scratch = RunFolder(self.folder.trial_path)
+        shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
+        scratch.clear_unfinished()
+        accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
+        if not trial.images_per_second and shown.seconds:
+            rate = shown.images / shown.seconds * self._cost(rung)
+            trial = replace(trial, images_per_second=round(rate, 2))
+        self.file.add_trial(
+            replace(
+                trial, rung=number, pixels=rung.pixels, epochs=rung.epochs,
+                status="ended" if shown.status == "finished" else shown.status, reason=shown.reason or "",
+                accuracy=accuracy, loss=loss, seconds=round(time.monotonic() - started, 3),
+                elapsed=round(self.clock.charged, 3),
+            )
+        )  # fmt: skip
+        return True
+
+    def _length(self, rung: Rung, images_per_second: float) -> float:
+        """Return the epochs of a trial at a rung; by the clock, what takes as long as the first one.
+
+        What is quick sees more images, there as in the final training.
+        """
+        if self.reference is None:
+            return rung.epochs
+        pace = _rounded(images_per_second) / _rounded(self.reference)
+        return float(f"{rung.epochs * min(max(pace, SLOWEST), QUICKEST):.3g}")
+
+    def _affords(self, rung: Rung, images_per_second: float | None) -> bool:
+        """Tell whether the trials' share still pays for a training at a rung."""
+        if self.reference is None or images_per_second is None:
+            return self.purse.affords(self._epochs_spent(), rung.epochs)
+        images = self._length(rung, images_per_second) * len(self.job.data.train) * self._cost(rung)
+        return self.purse.affords(self.clock.charged, images / images_per_second + OVERHEAD)
+
+    def _cost(self, rung: Rung) -> float:
+        """Return what a step at a rung's size costs, one at full size being 1."""
+        return cost_of_size(rung.pixels, self._pixels, self.fixed)
+
+    def _epochs_spent(self) -> float:
+        return sum(trial.epochs for trial in self.file.read().ended)
+
+    def _trial_job(self, point: Point, rung: Rung, name: str) -> Job:
+        """Ask for a network's training at a rung."""
+        recipe = self._recipe(point).overlaid({"epochs": rung.epochs}, "search")
+        job = self._on_network(point)
+        return replace(
+            job, recipe=recipe, timed=False,
+            model_digest=architecture_digest(job.architecture, job.base_dir),
+            identity=digest([job.identity, name, point, rung.pixels, rung.epochs]),
+            candidate=job.candidate.model_copy(update={"input_size": rung.pixels}),
+        )  # fmt: skip
+
+    def _on_network(self, point: Point) -> Job:
+        """Ask for a point's network: one from scratch, or a pretrained one, which is tuned gently."""
+        network = network_of(point)
+        if isinstance(network, Macro):
+            return replace(self.job, architecture=network)
+        known = backbone(network)
+        candidate = CandidateSpec(
+            name=self.job.candidate.name, source=network, input_size=self._pixels, source_lr=TUNED,
+            source_norms="kept", head_start="probe",
+        )  # fmt: skip
+        built = OnBackbone(backbone=known, weights=None, head=(), train="all", train_last=None)
+        return replace(self.job, architecture=built, candidate=candidate, mean=known.mean, std=known.std)
+
+    def _recipe(self, point: Point) -> Recipe:
+        """Lay a point over the task's recipe."""
+        values = recipe_of(point, self.job.task.image_size)
+        return self.job.recipe.overlaid({**values, "early_stop": None, "sizes": ()}, "search")
+
+    @property
+    def _pixels(self) -> int:
+        return self.job.input_size
+
+    # --- the end ---
+
+    def _choose(self, journal: Journal, epochs: float, diverged: Sequence[int] = ()) -> None:
+        """Write down who won, and what is spent by then."""
+        best = journal.best
+        if best is None:
+            reasons = [trial.reason for trial in journal.ended if trial.reason]
+            raise ConfigError(
+                f"search: none of {len(journal.ended)} trials has ended well"
+                f"{'; the last: ' + reasons[-1] if reasons else ''}"
+            )
+        self.file.add(
+            "final",
+            {"number": best.number, "rung": best.rung, "accuracy": best.accuracy, "point": best.point,
+             "seconds": round(self.clock.charged, 3), "epochs": epochs, "diverged": list(diverged)},
+        )  # fmt: skip
+
+    def _final_job(self, journal: Journal) -> Job:
+        """Ask for the final training: of the winner, in what the budget still holds."""
+        point, spent = journal.final["point"], float(journal.final["seconds"])
+        job = replace(self._on_network(point), recipe=self._recipe(point), asked=self.job.recipe)
+        self.folder.network_path.unlink(missing_ok=True)  # of a winner that diverged
+        if isinstance(job.architecture, Macro):
+            write_text(self.folder.network_path, code(job.architecture))
+        before = self.clock.charged
+        recipe = job.recipe.overlaid(self._final_length(job, journal), "search")
+        spent += self.clock.charged - before  # it is measured once more, at full size
+        job = replace(job, recipe=recipe)
+        return replace(job, search=_told(journal, self.spec, spent, job.recipe))
+
+    def _final_length(self, job: Job, journal: Journal) -> dict[str, Any]:
+        budget = self.purse.budget
+        if budget is None:
+            length = self.job.recipe.length
+            return {length.unit: int(length.amount) if length.unit == "steps" else length.amount}
+        if not self.purse.in_seconds:
+            return {"epochs": max(budget.amount - float(journal.final["epochs"]), 0.01)}
+        done = seconds_of(self.folder.checkpoint_path, job.identity)
+        measured = measure(job, steps=2, seconds=OVERHEAD)
+        left = self.purse.final_seconds(
+            self.clock.charged, closing=_closing(job, measured, done), validation=_validation(job, measured)
+        )
+        return {"time": f"{max(left + done, 0.01):.2f}s"}
+
+    # --- what is heard ---
+
+    def ear(self, job: Job) -> RunListener:
+        """Listen to a training for the search's listener."""
+        return _Ear(self, trial=job.asked is None)
+
+    def share_done(self, step: Step) -> float:
+        """Tell how far the whole is, as far as a clock can tell."""
+        if self.purse.in_seconds and self.purse.budget is not None:
+            return min(1.0, self.clock.charged / self.purse.budget.amount)
+        return step.progress
+
+    @cached_property
+    def _last_beat(self) -> list[float]:
+        return [time.monotonic()]
+
+    def beat(self) -> None:
+        """Note what is charged, every now and then."""
+        now = time.monotonic()
+        if now - self._last_beat[0] >= BEAT_SECONDS:
+            self._last_beat[0] = now
+            self.file.beat(self.clock.charged)
+
+    def _tell(self, journal: Journal, steps: Ladder) -> None:
+        best = journal.best
+        begun = len({trial.number for trial in journal.ended})
+        if best is not None and best.accuracy is not None:
+            self.listener.on_evaluation(
+                f"best {best.accuracy:.3f}, trial", begun, max(begun + 1, steps.trials)
+            )
+
+
+class _Ear:
+    """Hears a training of a search; its steps are steps of the whole."""
+
+    def __init__(self, search: _Search, *, trial: bool) -> None:
+        self._search = search
+        self._trial = trial
+
+    def on_step(self, step: Step) -> bool:
+        """Pass on a step with the share of the budget that is spent."""
+        self._search.beat()
+        share = self._search.share_done(step)
+        return self._search.listener.on_step(replace(step, progress=share, steps_total=None))
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Pass on an epoch of the final training; those of trials are nobody's history."""
+        self._search.beat()
+        if not self._trial:
+            self._search.listener.on_epoch(row)
+
+    def on_evaluation(self, split: str, done: int, total: int) -> None:
+        """Pass on an evaluation."""
+        self._search.beat()
+        self._search.listener.on_evaluation(split, done, total)
+
+
+def _rounded(rate: float) -> float:
+    """Round a measured rate to a power of the root of two, so that the next measurement plans the same.
+
+    >>> _rounded(400.0) == _rounded(430.0)
+    True
+    """
+    power = 0
+    while 2 ** ((power + 0.5) / 2) < rate:
+        power += 1
+    return float(2 ** (power / 2))
+
+
+def _validation(job: Job, found: Measured) -> float:
+    """Return the seconds of validation for each second of steps."""
+    epoch = len(job.data.train) / found.images_per_second
+    return len(job.data.validation) * found.seconds_per_prediction / epoch
+
+
+def _closing(job: Job, found: Measured, done: float) -> float:
+    """Return the seconds behind the last step: the final evaluation, and timing predictions."""
+    images = len(job.data.validation) + len(job.data.test)
+    evaluation = VIEWS[job.recipe.test_views] * images * found.seconds_per_prediction
+    last = len(job.data.validation) * found.seconds_per_prediction
+    timing = 2 * SECONDS + LEAST_SECONDS if job.timed and not done else 0.0
+    return evaluation + last + timing + OVERHEAD / 2
+
+
+def _told(journal: Journal, spec: SearchSpec, spent: float, recipe: Recipe) -> dict[str, Any]:
+    """Say in a run's record what its search was."""
+    refused: dict[str, int] = {}
+    for trial in journal.trials:
+        if trial.status == "refused":
+            name = trial.reason.partition(":")[0]
+            refused[name] = refused.get(name, 0) + 1
+    ended = journal.ended
+    return {
+        "method": spec.method, "budget": str(spec.budget) if spec.budget is not None else "",
+        "seconds": spent, "epochs": float(journal.final["epochs"]),
+        "trials": len({trial.number for trial in ended}), "trainings": len(ended), "refused": refused,
+        "best": journal.final["number"], "validation_accuracy": journal.final["accuracy"],
+        "point": journal.final["point"], "rungs": journal.plan["rungs"],
+        "recipe": recipe.model_dump(mode="json"),
+    }  # fmt: skip

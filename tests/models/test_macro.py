@@ -1,0 +1,102 @@
+"""Networks from descriptions: what they compute, what they cost, and the code that builds them elsewhere."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bakeoff.models.catalog import build_model
+from bakeoff.models.macro import build_macro, code, weigh
+from bakeoff.spec.macro import Macro, MacroStage
+
+
+def drawn(seed: int) -> Macro:
+    """Draw a description; all kinds of everything appear among a few dozen."""
+    pick = random.Random(seed).choice
+    stages = tuple(
+        MacroStage(
+            width=pick([8, 12]), depth=pick([0, 1, 2]), block=pick(["plain", "residual", "separable"]),
+            kernel=pick([3, 5]), down=pick(["none", "pool", "stride"]),
+        )
+        for _ in range(pick([1, 2, 3]))
+    )  # fmt: skip
+    return Macro(
+        stem=pick(["plain", "stride", "deep"]), stem_width=pick([4, 8]), stages=stages,
+        norm=pick(["batch", "none"]), activation=pick(["relu", "silu", "gelu"]),
+        attention=pick(["none", "se"]), head=pick(["average", "max"]), dropout=pick([0.0, 0.3]),
+    )  # fmt: skip
+
+
+DRAWN = [drawn(seed) for seed in range(24)]
+
+
+def built(description: Macro, classes: int = 5) -> nn.Sequential:
+    torch.manual_seed(1)
+    return build_macro(description, classes)
+
+
+@pytest.mark.parametrize("description", DRAWN[:12])
+def test_pasted_code_has_the_same_weights_and_outputs(description, tmp_path):
+    (tmp_path / "my_net.py").write_text(code(description))
+    ours = built(description)
+    torch.manual_seed(1)
+    theirs = build_model("my_net.py:build", classes=5, image_size=16, base_dir=tmp_path)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, theirs.state_dict()[name]), name
+    with torch.no_grad():
+        for parameter in ours.parameters():  # residual bodies, too, are to say something
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    theirs.load_state_dict(ours.state_dict())
+    images_BCHW = torch.randn(2, 3, 8, 16)
+    assert torch.equal(ours.eval()(images_BCHW), theirs.eval()(images_BCHW))
+
+
+@pytest.mark.parametrize("description", DRAWN)
+def test_every_parameter_receives_a_gradient_once_bodies_have_left_zero(description):
+    network = built(description)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    network(torch.randn(4, 3, 12, 12)).square().sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("size", [(4, 8), (5, 7), (1, 1)])
+def test_images_of_any_size_give_logits(size):
+    for description in DRAWN:
+        assert built(description).eval()(torch.randn(2, 3, *size)).shape == (2, 5)
+
+
+def test_parameters_and_multiplications_are_those_of_a_count_by_hand():
+    description = Macro(
+        stem="stride", stem_width=4,
+        stages=(MacroStage(width=6, depth=1, block="residual", kernel=3, down="pool"),),
+    )  # fmt: skip
+    found = weigh(description, classes=10, pixels=8)
+    convolutions = 3 * 4 * 9 + 4 * 6 * 9 + 2 * 6 * 6 * 9
+    assert found.parameters == convolutions + 4 * (4 + 6 + 6 + 6) + 6 * 10 + 10  # 4: statistics too
+    side = 4  # of 8, behind the stem; the pool halves it once more
+    expected = side**2 * (3 * 4 * 9 + 4 * 6 * 9) + (side // 2) ** 2 * 2 * 6 * 6 * 9 + 60
+    assert found.multiplications == expected
+
+
+def test_a_residual_block_begins_as_the_way_around_it():
+    stage: dict[str, Any] = {"width": 8, "block": "residual"}
+    for norm in ("batch", "none"):
+        deep = built(Macro(stem_width=8, norm=norm, stages=(MacroStage(depth=2, **stage),)))
+        for name in ("block1", "block2"):
+            block = deep.get_submodule(f"stage1.{name}")
+            values_BCHW = torch.rand(2, 8, 4, 6)  # not negative, as behind an activation
+            assert torch.equal(block(values_BCHW), values_BCHW)
+
+
+def test_code_is_one_file_that_names_only_what_it_uses():
+    plain = code(Macro(stem_width=8, stages=(MacroStage(width=8, block="plain"),)))
+    assert "Residual" not in plain
+    assert "SqueezeExcite" not in plain
+    assert "bakeoff." not in plain

@@ -1,0 +1,63 @@
+"""The table of measured speeds: each network is timed once on a machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jobs
+import pytest
+
+from bakeoff.training import speeds
+from bakeoff.training.cost import Measured
+from bakeoff.training.machine import Machine
+
+
+@pytest.fixture
+def timed(monkeypatch) -> list[str]:
+    """Count what is timed; the second answer is twice the first."""
+    heard: list[str] = []
+
+    def measure(job, **options):
+        heard.append(job.model_digest)
+        return Measured(0.1, 0.01, 10, 10, 100.0 * len(heard))
+
+    monkeypatch.setattr(speeds, "measure", measure)
+    return heard
+
+
+def test_a_second_search_reads_what_the_first_has_measured(tmp_path, timed):
+    job = jobs.make_job(tmp_path)
+    first = speeds.Speeds(tmp_path / "cache", job).images_per_second(job)
+    again = speeds.Speeds(tmp_path / "cache", job).images_per_second(job)
+    assert first == again == 100.0
+    assert len(timed) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model_digest": "another"}, {"precision": "bf16"}, {"recipe": {"batch_size": 4}},
+     {"recipe": {"optimizer": {"name": "muon"}}}],
+)  # fmt: skip
+def test_what_changes_the_speed_is_timed_anew(tmp_path, timed, change):
+    job = jobs.make_job(tmp_path)
+    if "recipe" in change:
+        change = {"recipe": job.recipe.overlaid(change["recipe"], "test")}
+    table = speeds.Speeds(tmp_path / "cache", job)
+    assert table.images_per_second(job) == 100.0
+    assert table.images_per_second(replace(job, **change)) == 200.0
+    assert table.images_per_second(replace(job, seed=5, study="other")) == 100.0
+
+
+def test_another_machine_has_a_table_of_its_own(tmp_path, timed):
+    job = jobs.make_job(tmp_path)
+    speeds.Speeds(tmp_path / "cache", job).images_per_second(job)
+    other = replace(job, machine=Machine(device="cpu", threads=2))
+    assert speeds.Speeds(tmp_path / "cache", other).images_per_second(other) == 200.0
+
+
+def test_a_damaged_table_is_measured_again(tmp_path, timed):
+    job = jobs.make_job(tmp_path)
+    table = speeds.Speeds(tmp_path / "cache", job)
+    table.images_per_second(job)
+    table.path.write_text("{")
+    assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job) == 200.0
