@@ -90,6 +90,12 @@ def test_the_handed_over_network_predicts_what_was_recorded(home):
     assert by_title["identities"].unchecked == ()
 
 
+def test_it_is_asked_where_it_looked(searched):
+    kept = searched.read_attributions("digits")
+    assert {one.candidate for one in kept.candidates} == {"search", "plain"}
+    assert set(kept.maps) == {"search", "plain"}
+
+
 def test_its_network_is_exported_and_held_to_its_record(home, searched):
     folder = searched.run("digits", "search", 0).path
     bakeoff.export(folder, out=home / "found.onnx", base_dir=home, card=False)
