@@ -46,7 +46,7 @@ def train(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -69,7 +69,7 @@ def train(
         on_corrupt: As for `run`.
         download: As for `run`.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         listener: As for `run`; hears in `on_remark` what was decided.
         report: As for `run`.
 
@@ -86,7 +86,7 @@ def train(
     )  # fmt: skip
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
-        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+        cache_dir=cache_dir, decoders=decoders, listener=listener, report=report,
     )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def pick(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -193,7 +193,7 @@ def pick(
         on_corrupt: As for `run`.
         download: As for `run`.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         listener: As for `run`; hears in `on_remark` what was decided.
         report: As for `run`.
 
@@ -216,7 +216,7 @@ def pick(
     )
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
-        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+        cache_dir=cache_dir, decoders=decoders, listener=listener, report=report,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def run(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
+    decoders: int | None = None,
     workers: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
@@ -51,7 +52,8 @@ def run(
         on_corrupt: ``stop`` with a list, or ``exclude`` unreadable images for all alike.
         download: Whether an official source that is nowhere found may be fetched.
         cache_dir: Where decoded images are kept; None is the user's cache folder.
-        workers: Processes that decode; None is one a core.
+        decoders: Processes that decode; None is one a core.
+        workers: Runs at once, in processes that share the cores; None is 1.
         listener: Hears of every step; see `bakeoff.study.StudyListener`.
         report: Whether to write the page at the end.
 
@@ -66,7 +68,7 @@ def run(
     arguments = study_arguments(
         study, out=out, data=data, tasks=tasks, only=only, seeds=seeds, seed=seed, device=device,
         threads=threads, on_corrupt=on_corrupt, download=download, cache_dir=cache_dir,
-        workers=workers, listener=listener,
+        decoders=decoders, workers=workers, listener=listener,
     )  # fmt: skip
     command = _command(study, data, on_corrupt, out=out, device=device, threads=threads)
     result = StudyResult(run_study(**arguments, command=command).folder)
@@ -107,11 +109,12 @@ def study_arguments(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
+    decoders: int | None = None,
     workers: int | None = None,
     listener: StudyListener | None = None,
 ) -> dict[str, Any]:
     """Turn what people write into what `run_study` and `estimate_study` take."""
-    from bakeoff.study import DataOptions, Selection
+    from bakeoff.study import DataOptions, EngineSettings, Selection
 
     spec, base_dir = _load(study)
     return {
@@ -122,13 +125,14 @@ def study_arguments(
         "options": DataOptions(
             locations=locations(data, spec),
             cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None,
-            workers=workers,
+            workers=decoders,
             on_corrupt=on_corrupt,
             download=download,
         ),
         "device": device,
         "threads": threads,
         "listener": listener,
+        "engine": EngineSettings(workers=workers),
     }
 
 

@@ -128,6 +128,23 @@ def train_run(
     return record
 
 
+def record_failure(job: Job, folder: RunFolder, reason: str) -> RunRecord:
+    """Write the record of a run whose process has ended without one.
+
+    Args:
+        job: The run's.
+        folder: Its; the checkpoint in it stays, from which the next command goes on.
+        reason: Why, in one line.
+
+    Returns:
+        The record, which says that the run failed.
+    """
+    record = Account().record(job, "failed", reason, folder.test_readings())
+    folder.write(record)
+    folder.clear_unfinished(checkpoint=False)
+    return record
+
+
 class _Work:
     """One attempt at a job."""
 

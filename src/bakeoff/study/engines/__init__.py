@@ -1,0 +1,12 @@
+"""Where a study's runs are computed: here, in processes beside this one, or on a Ray cluster.
+
+- `engine`: what every engine does, and what it is handed. `settings`: which one a user asks for.
+- `schedule`: which run may start next; no engine decides that.
+- `here`: one run after the other in this process. `local`: several processes at once, each of
+  which is a `worker`. `parcel`: a job on its way to another process.
+"""
+
+from bakeoff.study.engines.engine import Ears, Ended, Engine, Order
+from bakeoff.study.engines.settings import EngineSettings, make_engine
+
+__all__ = ["Ears", "Ended", "Engine", "EngineSettings", "Order", "make_engine"]
