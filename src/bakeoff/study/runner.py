@@ -6,21 +6,24 @@ was interrupted continues from its checkpoint, one that failed is tried again.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.data.prepare import TaskData, prepare
+from bakeoff.errors import ResourceError
 from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
-from bakeoff.records.digests import forget_run, note_files, note_run, note_unknown_run
+from bakeoff.records.digests import forget_run, note_files, note_runs, noted_runs
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.attribution import keep_attributions
 from bakeoff.study.checks import keep_checks
-from bakeoff.study.engines import Ears, Engine, EngineSettings, Order, make_engine
+from bakeoff.study.engines import Ears, Engine, EngineSettings, Order, check_engine, make_engine
 from bakeoff.study.engines.schedule import Schedule, sources_of
 from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
@@ -31,6 +34,9 @@ from bakeoff.training.cost import training_multiplications
 from bakeoff.training.job import Job
 from bakeoff.training.run import CHECKPOINT_SECONDS
 from bakeoff.training.state import foreign_steps
+
+FREE_SECONDS = 1.0  # of upkeep, in which every run is noted at once
+SHARE = 0.005  # of a study's time, that upkeep may take after these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +100,7 @@ def run_study(
     folder = StudyFolder(out)
     selection.check(spec)
     check_spec(spec, base_dir, selection, download=options.download)
+    check_engine(engine)
     resolved = open_lock(folder, spec, device=device, threads=threads, engine=engine)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener)
@@ -158,7 +165,7 @@ def run_prepared(
             cache_dir=cache_dir,
         )  # fmt: skip
         listener.on_plan(planned)
-        with make_engine(engine, resolved.machine) as at_work:
+        with make_engine(engine, resolved.machine, out) as at_work:
             records = _run_all(planned, folder, spec, at_work, listener, checkpoint_seconds)
     trained = sum(run.record is None for run in planned)
     return StudyOutcome(folder, tuple(records), trained)
@@ -259,7 +266,16 @@ def _run_all(
 ) -> list[RunRecord]:
     """Have what is missing done, in the plan's order as far as there is room; return all records."""
     work = _Work(planned, folder, spec, listener)
-    ears = Ears(listener)
+    try:
+        _drive(work, engine, Ears(listener), checkpoint_seconds)
+    finally:
+        work.write_notes()
+    write_results(folder, spec)
+    return [work.records[position] for position in range(len(planned))]
+
+
+def _drive(work: _Work, engine: Engine, ears: Ears, checkpoint_seconds: float) -> None:
+    """Give orders while there is room, and close them as they end; stop with the first error."""
     stopped: BaseException | None = None
     while work.schedule.has_next or engine.running:
         if stopped is None and work.schedule.has_next and engine.has_room:
@@ -273,14 +289,14 @@ def _run_all(
             elif stopped is None:
                 stopped = ended.outcome
                 engine.stop()
+        elif stopped is None:  # a cluster has lost its last node
+            raise ResourceError("--engine: nothing is left that takes a run; the same command continues")
         else:
             break
         if stopped is None and not engine.running:
             work.keep_shown()
     if stopped is not None:
         raise stopped
-    write_results(folder, spec)
-    return [work.records[position] for position in range(len(planned))]
 
 
 class _Work:
@@ -298,6 +314,9 @@ class _Work:
         self._position = {run.job.key: number for number, run in enumerate(planned)}
         self._open = Counter(run.job.task.name for run in planned)  # runs of each task that have not ended
         self._unshown: list[str] = []  # tasks whose runs have all ended
+        self._noted = noted_runs(folder)  # when this command began; it alone writes the lock
+        self._unnoted: list[RunFolder] = []
+        self._upkeep = Upkeep()
 
     def next_order(self, checkpoint_seconds: float) -> Order | None:
         """Take the next run; None when it has ended before."""
@@ -305,10 +324,12 @@ class _Work:
         run, run_folder = self.planned[position], _folder_of(self.folder, self.planned[position].job)
         if run.record is not None:  # killed behind its record, it left its checkpoint
             run_folder.clear_unfinished()
-            note_unknown_run(self.folder, run_folder)
+            if not self._is_noted(run_folder):
+                note_runs(self.folder, [run_folder], late=True)
             self._end(position, run.record)
             return None
-        forget_run(self.folder, run_folder)
+        if self._is_noted(run_folder):
+            forget_run(self.folder, run_folder)
         old = run_folder.read()
         if old is not None and old.identity == run.job.identity:  # failed before
             run_folder.reopen()
@@ -318,10 +339,22 @@ class _Work:
 
     def close(self, order: Order, record: RunRecord) -> None:
         """Note and tell that a run has ended."""
-        note_run(self.folder, order.folder)
-        write_results(self.folder, self.spec)
+        self._unnoted.append(order.folder)
+        if self._upkeep.is_due:
+            with self._upkeep.timed():
+                self.write_notes()
+                write_results(self.folder, self.spec)
         self.listener.on_run_end(order.job, record)
         self._end(self._position[order.job.key], record)
+
+    def write_notes(self) -> None:
+        """Note in the lock what has ended since the last time."""
+        if self._unnoted:
+            note_runs(self.folder, self._unnoted)
+            self._unnoted.clear()
+
+    def _is_noted(self, run: RunFolder) -> bool:
+        return run.path.relative_to(self.folder.path).as_posix() in self._noted
 
     def _end(self, position: int, record: RunRecord) -> None:
         self.records[position] = record
@@ -333,9 +366,35 @@ class _Work:
 
     def keep_shown(self) -> None:
         """Keep what the report shows of tasks whose runs have ended; nothing else may be at work."""
+        if self._unshown:
+            self.write_notes()
         while self._unshown:
             task = self._unshown.pop(0)
             _keep_shown(self.folder, [run.job for run in self.planned if run.job.task.name == task])
+
+
+class Upkeep:
+    """Keeps what grows with every run, lock and tables, from taking a share of a large study's time.
+
+    They are written after every run until that has taken a second in all, and then as often as it stays
+    below half a percent of the time.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._spent = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is time for it."""
+        return self._spent < FREE_SECONDS + SHARE * (time.monotonic() - self._began)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Charge the time of what is done within."""
+        started = time.monotonic()
+        yield
+        self._spent += time.monotonic() - started
 
 
 def _keep_shown(folder: StudyFolder, jobs: Sequence[Job]) -> None:

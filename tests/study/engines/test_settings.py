@@ -1,5 +1,7 @@
 """Which engine a user gets, and the refusal of more at once than the cores allow."""
 
+from pathlib import Path
+
 import pytest
 import small_study
 
@@ -29,9 +31,9 @@ def cores(monkeypatch):
 
 
 def test_one_run_at_a_time_is_done_in_this_very_process():
-    assert isinstance(make_engine(EngineSettings(), Machine("cpu", 1)), Here)
-    assert isinstance(make_engine(EngineSettings(workers=1), Machine("cpu", 1)), Here)
-    assert isinstance(make_engine(EngineSettings(workers=2), Machine("cpu", 1)), Local)
+    assert isinstance(make_engine(EngineSettings(), Machine("cpu", 1), Path("out")), Here)
+    assert isinstance(make_engine(EngineSettings(workers=1), Machine("cpu", 1), Path("out")), Here)
+    assert isinstance(make_engine(EngineSettings(workers=2), Machine("cpu", 1), Path("out")), Local)
 
 
 @pytest.mark.parametrize(
@@ -80,5 +82,24 @@ def test_a_begun_study_keeps_its_threads_and_refuses_workers_that_they_leave_no_
         small_study.train(tmp_path, threads=None, engine=EngineSettings(workers=2))
     assert str(refusal.value) == (
         f"--workers: got 2, but this machine has 2 cores and each process takes 2 threads "
+        f"({tmp_path / 'out' / 'study.lock'}); expected at most 1"
+    )
+
+
+def test_processes_are_pinned_by_the_lock_as_threads_are(cores, tmp_path):
+    cores(4)
+    outcome = small_study.train(tmp_path, threads=None, engine=EngineSettings(processes=2), selection=ONE)
+    assert outcome.folder.read_lock()["resolved"] | {"precision": None} == {
+        "device": "cpu", "threads": 2, "processes": 2, "precision": None,
+    }  # fmt: skip
+    assert [record.status for record in outcome.records] == ["finished"]
+    assert outcome.records[0].environment["processes"] == 2
+    with pytest.raises(ConfigError, match="--processes: got 1, but this study was started with 2"):
+        small_study.train(tmp_path, threads=None, engine=EngineSettings(processes=1))
+    cores(3)
+    with pytest.raises(ConfigError) as refusal:
+        small_study.train(tmp_path, threads=None)
+    assert str(refusal.value) == (
+        f"--processes: got 2, but this machine has 3 cores and each process takes 2 threads "
         f"({tmp_path / 'out' / 'study.lock'}); expected at most 1"
     )

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
@@ -20,10 +21,12 @@ import torch
 
 from bakeoff.errors import ResourceError, StudyError
 from bakeoff.study.engines.engine import Ears, Ended, Order
-from bakeoff.study.engines.parcel import DataKey, key_of, pack_data, pack_job
+from bakeoff.study.engines.relay import pass_on
 from bakeoff.study.engines.worker import Said
-from bakeoff.training.loop import Step, Stopped
+from bakeoff.training.child import command, environment
+from bakeoff.training.loop import Stopped
 from bakeoff.training.machine import Machine
+from bakeoff.training.parcel import DataKey, key_of, pack_data, pack_job
 from bakeoff.training.run import record_failure
 
 CRASH_SECONDS = 10.0  # from the end of a process's socket to its own, when it dumps its memory
@@ -139,33 +142,6 @@ class Local:
             self._ended.append(Ended(child.order, record))
 
 
-def pass_on(said: Said, order: Order, ears: Ears) -> bool:
-    """Tell a study's listener what a run in another process has told.
-
-    Args:
-        said: A step, an epoch or an evaluation.
-        order: Of the run.
-        ears: The listener's.
-
-    Returns:
-        Whether the study is to stop.
-
-    Raises:
-        Stopped: The listener wants the evaluation left.
-        StudyError: The listener has raised an error of its own.
-    """
-    ear = ears.of(order.job)
-    if said.kind == "step":
-        epoch, steps, total, loss, images, seconds, progress = said.values
-        step = Step(epoch, steps, total, torch.tensor(loss), images, seconds, progress)
-        return ear.on_step(step)
-    if said.kind == "epoch":
-        ear.on_epoch(said.values)
-    else:
-        ear.on_evaluation(*said.values)
-    return False
-
-
 def how_it_ended(code: int) -> str:
     """Say in words how a process ended that should have gone on.
 
@@ -247,22 +223,19 @@ class _Child:
         return code
 
 
-def _start(its_end: Connection, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a worker that sees the same packages as this process, and not its Ctrl-C."""
-    # -P: otherwise a queue.py or types.py of the user's, in the working folder, would come first
-    code = f"from bakeoff.study.engines.worker import serve; serve({its_end.fileno()})"
+def _start(its_end: Connection, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a worker, which has its end of the socket."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-u", "-c", code],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
+        command("bakeoff.study.engines.worker", f"serve({its_end.fileno()})"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables,
         pass_fds=[its_end.fileno()], start_new_session=True, bufsize=0,
     )  # fmt: skip
 
 
-def _environment(number: int, machine: Machine) -> dict[str, str]:
-    """Have a worker find the same packages, and on a machine with several GPUs one of its own."""
-    found = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    if machine.device == "cuda" and torch.cuda.device_count() > 1:
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-        cards = shown.split(",")
-        found["CUDA_VISIBLE_DEVICES"] = cards[number % len(cards)]
-    return found
+def _environment(number: int, machine: Machine) -> Mapping[str, str]:
+    """Give a worker a GPU of its own on a machine with several."""
+    count = torch.cuda.device_count() if machine.device == "cuda" and machine.processes == 1 else 0
+    if count < 2:
+        return environment()
+    cards = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))).split(",")
+    return environment(CUDA_VISIBLE_DEVICES=cards[number % len(cards)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from bakeoff.cores import usable_cores
@@ -22,6 +23,9 @@ class EngineSettings:
     name: Name = "local"
     workers: int | None = None  # runs at once; None is 1, and on a cluster as many as fit
     processes: int | None = None  # of each run; None is 1, or what the study's lock says
+    # Of a cluster
+    address: str | None = None  # of its head, HOST:PORT or auto; None starts one on this machine
+    store: str | None = None  # URL that receives what runs leave until they end; None is the study's folder
 
     def __post_init__(self) -> None:
         if self.name not in get_args(Name):
@@ -29,6 +33,10 @@ class EngineSettings:
         for flag, number in (("--workers", self.workers), ("--processes", self.processes)):
             if number is not None and number < 1:
                 raise ConfigError(f"{flag}: got {number}, expected a whole number of at least 1")
+
+        for flag, value in (("--address", self.address), ("--store", self.store)):
+            if value is not None and self.name != "ray":
+                raise ConfigError(f"{flag}: got '{value}', but runs are computed here; it needs --engine ray")
 
     @property
     def at_once(self) -> int:
@@ -55,6 +63,27 @@ def share_of_cores(settings: EngineSettings, processes: int) -> int | None:
     if shares > cores:
         _refuse(settings, processes, 1, f"this machine has {cores} {_plural('core', cores)}")
     return cores // shares
+
+
+def check_engine(settings: EngineSettings) -> None:
+    """Refuse early what is not there, before any image is read.
+
+    Args:
+        settings: What the user asked for.
+
+    Raises:
+        ConfigError: An address or a store is none.
+        ResourceError: Ray is not installed, or nobody answers at the address.
+    """
+    if settings.name == "ray":
+        from bakeoff.study.engines.on_ray import check_address, import_ray
+        from bakeoff.study.engines.store import open_store
+
+        import_ray()
+        if settings.store is not None:
+            open_store(settings.store)
+        if settings.address is not None:
+            check_address(settings.address)
 
 
 def check_room(settings: EngineSettings, machine: Machine, where: str) -> None:
@@ -90,16 +119,23 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
 
 
-def make_engine(settings: EngineSettings, machine: Machine) -> Engine:
+def make_engine(settings: EngineSettings, machine: Machine, study: Path) -> Engine:
     """Return the engine that a user asked for, not entered yet.
 
     Args:
         settings: What the user asked for.
         machine: As every run of the study has it.
+        study: The study's folder.
 
     Returns:
         This process itself where it is to do one run after the other.
     """
+    if settings.name == "ray":
+        from bakeoff.study.engines.on_ray import OnRay
+
+        return OnRay(
+            machine, address=settings.address, store=settings.store, workers=settings.workers, study=study
+        )
     if settings.at_once > 1:
         return Local(settings.at_once, machine)
     return Here()

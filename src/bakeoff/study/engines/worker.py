@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import signal
-import sys
 import threading
 import time
 import traceback
@@ -23,8 +21,9 @@ from bakeoff.data.prepare import TaskData
 from bakeoff.errors import BakeoffError, StudyError
 from bakeoff.study.engines.engine import Order
 from bakeoff.study.engines.here import carry_out
-from bakeoff.study.engines.parcel import DataKey, unpack_job
+from bakeoff.training.child import end_with_parent
 from bakeoff.training.loop import Step, Stopped
+from bakeoff.training.parcel import DataKey, unpack_job
 
 STEP_SECONDS = 0.25  # between two steps that are told
 
@@ -50,13 +49,14 @@ class Teller:
     tell: Callable[[Said], None]
     stop: threading.Event = field(default_factory=threading.Event)
     leave: threading.Event = field(default_factory=threading.Event)
-    _told: float = 0.0
+    _step_told: float = 0.0
+    _evaluation_told: float = 0.0  # apart: epochs may be so short that each would silence the other
 
     def on_step(self, step: Step) -> bool:
         """Tell some of the steps."""
         now = time.monotonic()
-        if now - self._told >= STEP_SECONDS:
-            self._told = now
+        if now - self._step_told >= STEP_SECONDS:
+            self._step_told = now
             plain = (step.epoch, step.steps, step.steps_total, float(step.loss), step.images_seen,
                      step.seconds, step.progress)  # fmt: skip
             self.tell(Said("step", plain))
@@ -69,8 +69,8 @@ class Teller:
     def on_evaluation(self, split: str, done: int, total: int) -> None:
         """Tell some of an evaluation, its end among it."""
         now = time.monotonic()
-        if now - self._told >= STEP_SECONDS or done >= total:
-            self._told = now
+        if now - self._evaluation_told >= STEP_SECONDS or done >= total:
+            self._evaluation_told = now
             self.tell(Said("evaluation", (split, done, total)))
         if self.leave.is_set():
             raise Stopped
@@ -78,8 +78,7 @@ class Teller:
 
 def serve(descriptor: int) -> None:
     """Do orders from a socket until it ends; the main function of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study's own process hears it, and asks us to stop
-    _end_with_parent()
+    end_with_parent()
     connection = Connection(descriptor)
     sending = threading.Lock()
 
@@ -128,12 +127,3 @@ def _listen(connection: Connection, orders: queue.SimpleQueue[Any], teller: Tell
                 (teller.leave if kind == "leave" else teller.stop).set()
     except (EOFError, OSError):
         os._exit(1)  # whoever asked is gone, and so is the claim on the folder
-
-
-def _end_with_parent() -> None:
-    """Have the system end this process with its parent, on Linux, whatever it is busy with then."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, prctl(2)
