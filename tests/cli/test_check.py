@@ -119,7 +119,7 @@ def test_a_size_that_cannot_be_is_refused(size: int, faulty: Path) -> None:
 def test_checking_does_without_torch(sound: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nimport bakeoff\n"
-        "bakeoff.check(sys.argv[1], cache_dir=sys.argv[2], workers=1)\nprint('torch' in sys.modules)\n"
+        "bakeoff.check(sys.argv[1], cache_dir=sys.argv[2], decoders=1)\nprint('torch' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(sound), str(tmp_path)], capture_output=True, text=True, check=False

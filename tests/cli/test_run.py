@@ -501,3 +501,37 @@ def test_a_disk_that_is_really_full_is_one_line_and_nothing_partial_is_left(
         f"bakeoff: disk full: could not write {full.format(here=here)}; nothing partial is left\n"
     )
     assert _partials(tiny_disk) == []
+
+
+# Engines
+
+
+def test_two_workers_are_told_in_one_log(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bakeoff.study.engines.settings.usable_cores", lambda: 2)
+    assert _run("--workers", 2) == 0
+    told = capsys.readouterr().out
+    for name in ("plain", "dropout"):
+        assert f"digits / {name} / seed 0: starts (fp32; asked for by the recipe)" in told
+        assert f"digits / {name} / seed 0: epoch 2, loss " in told
+        assert f"digits / {name} / seed 0: finished, test accuracy " in told
+    assert told.index("dropout / seed 0: starts") < told.index("plain / seed 0: finished")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--workers", 0], "--workers: got 0, expected a whole number of at least 1"),
+        (
+            ["--address", "head:6379"],
+            "--address: got 'head:6379', but runs are computed here; it needs --engine ray",
+        ),
+        (
+            ["--store", "s3://bucket"],
+            "--store: got 's3://bucket', but runs are computed here; it needs --engine ray",
+        ),
+    ],
+)
+def test_engines_that_cannot_be_are_refused(refused: Refused, flags: list[object], message: str) -> None:
+    assert refused("run", "small.toml", "--threads", 1, *flags) == message

@@ -151,7 +151,7 @@ def test_a_class_missing_in_the_sources_own_part_is_named(part: str, tmp_path: P
 def test_there_is_at_least_one_worker(workers: int, class_folders: Path, tmp_path: Path) -> None:
     task = TaskSpec(name="t", data=str(class_folders))
     with pytest.raises(
-        ConfigError, match=f"^--workers: got {workers}, expected a whole number of at least 1"
+        ConfigError, match=f"^--decoders: got {workers}, expected a whole number of at least 1"
     ):
         prepare(task, base_dir=Path("/"), cache_dir=tmp_path, workers=workers)
 

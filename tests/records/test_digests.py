@@ -16,7 +16,8 @@ from bakeoff.records.digests import (
     lock_digest,
     note_files,
     note_run,
-    note_unknown_run,
+    note_runs,
+    noted_runs,
 )
 
 
@@ -44,8 +45,9 @@ def test_a_lock_carries_a_digest_of_all_else_that_it_says(study: StudyFolder) ->
 def test_a_runs_files_are_noted_forgotten_and_noted_late(study: StudyFolder) -> None:
     first, second = study.run("5 classes", "model1", 0), study.run("5 classes", "model1", 1)
     note_run(study, first)
-    note_unknown_run(study, second)
-    note_unknown_run(study, first)  # known already: not late
+    assert noted_runs(study) == {"runs/5-classes/model1/seed-0"}
+    note_run(study, second, late=True)
+    assert noted_runs(study) == {f"runs/5-classes/model1/seed-{seed}" for seed in (0, 1)}
     lock = study.read_lock() or {}
     assert lock[FILES]["runs/5-classes/model1/seed-0/record.json"] == file_sha256(first.record_path)
     runs = [f"runs/5-classes/model1/seed-{seed}" for seed in (0, 1)]
@@ -58,6 +60,17 @@ def test_a_runs_files_are_noted_forgotten_and_noted_late(study: StudyFolder) -> 
     assert lock[LATE] == []
     note_run(study, second)
     assert (study.read_lock() or {})[LATE] == []
+
+
+def test_several_runs_noted_at_once_are_noted_as_one_by_one(study: StudyFolder) -> None:
+    runs = [study.run("5 classes", "model1", seed) for seed in (0, 1, 10)]
+    for run in runs:
+        note_run(study, run)
+    one_by_one = study.read_lock()
+    for run in runs:
+        forget_run(study, run)
+    note_runs(study, runs)
+    assert study.read_lock() == one_by_one
 
 
 def test_a_run_whose_folder_begins_alike_is_another_one(study: StudyFolder) -> None:

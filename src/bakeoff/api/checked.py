@@ -76,7 +76,7 @@ def check(
     image_size: int | None = None,
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
     """Find out what is wrong with images before anything is trained on them; nothing is changed.
@@ -87,7 +87,7 @@ def check(
         image_size: Pixels that images are looked at in; None follows from their own size, 64 at most.
         download: Whether an official source that is nowhere found may be fetched.
         cache_dir: Where decoded images are kept; None is the user's cache folder.
-        workers: Processes that decode; None is one a core.
+        decoders: Processes that decode; None is one a core.
         progress: Told the stage, how much is done and of how much.
 
     Returns:
@@ -112,7 +112,7 @@ def check(
         raise ConfigError(f"--image-size: got {image_size}, expected 4 to 1024 pixels")
     found = prepare(
         task.model_copy(update={"image_size": image_size}), base_dir=Path.cwd(), cache_dir=where,
-        workers=workers, on_corrupt="exclude", download=download, progress=tell,
+        workers=decoders, on_corrupt="exclude", download=download, progress=tell,
     )  # fmt: skip
     return CheckResult(found.source, image_size, checked(found, where, tell))
 

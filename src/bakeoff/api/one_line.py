@@ -47,7 +47,7 @@ def train(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -70,7 +70,7 @@ def train(
         on_corrupt: As for `run`.
         download: As for `run`.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         listener: As for `run`; hears in `on_remark` what was decided.
         report: As for `run`.
 
@@ -87,7 +87,7 @@ def train(
     )  # fmt: skip
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
-        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+        cache_dir=cache_dir, decoders=decoders, listener=listener, report=report,
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def pick(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -194,7 +194,7 @@ def pick(
         on_corrupt: As for `run`.
         download: As for `run`.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         listener: As for `run`; hears in `on_remark` what was decided.
         report: As for `run`.
 
@@ -217,7 +217,7 @@ def pick(
     )
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
-        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+        cache_dir=cache_dir, decoders=decoders, listener=listener, report=report,
     )  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def search(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -305,7 +305,7 @@ def search(
         on_corrupt: As for `run`.
         download: As for `run`.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         listener: As for `run`; hears in `on_remark` what was decided.
         report: As for `run`.
 
@@ -322,7 +322,7 @@ def search(
     )  # fmt: skip
     return _carry_out(
         plan, device=device, threads=threads, on_corrupt=on_corrupt, download=download,
-        cache_dir=cache_dir, workers=workers, listener=listener, report=report,
+        cache_dir=cache_dir, decoders=decoders, listener=listener, report=report,
     )  # fmt: skip
 
 

@@ -31,7 +31,12 @@ def run(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
+    decoders: int | None = None,
     workers: int | None = None,
+    processes: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    store: str | None = None,
     listener: StudyListener | None = None,
     report: bool = True,
 ) -> StudyResult:
@@ -51,7 +56,12 @@ def run(
         on_corrupt: ``stop`` with a list, or ``exclude`` unreadable images for all alike.
         download: Whether an official source that is nowhere found may be fetched.
         cache_dir: Where decoded images are kept; None is the user's cache folder.
-        workers: Processes that decode; None is one a core.
+        decoders: Processes that decode; None is one a core.
+        workers: Runs at once, in processes that share the cores; None is 1, and on a cluster all that fit.
+        processes: That share the batches of each run; None is 1, or what the study was begun with.
+        engine: ``local``, or ``ray`` for a Ray cluster.
+        address: Of a cluster's head, ``HOST:PORT`` or ``auto``; None starts one on this machine.
+        store: URL that receives what runs on a cluster leave until they have ended.
         listener: Hears of every step; see `bakeoff.study.StudyListener`.
         report: Whether to write the page at the end.
 
@@ -66,7 +76,8 @@ def run(
     arguments = study_arguments(
         study, out=out, data=data, tasks=tasks, only=only, seeds=seeds, seed=seed, device=device,
         threads=threads, on_corrupt=on_corrupt, download=download, cache_dir=cache_dir,
-        workers=workers, listener=listener,
+        decoders=decoders, workers=workers, processes=processes, engine=engine, address=address, store=store,
+        listener=listener,
     )  # fmt: skip
     command = _command(study, data, on_corrupt, out=out, device=device, threads=threads)
     result = StudyResult(run_study(**arguments, command=command).folder)
@@ -107,11 +118,16 @@ def study_arguments(
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     cache_dir: str | Path | None = None,
+    decoders: int | None = None,
     workers: int | None = None,
+    processes: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    store: str | None = None,
     listener: StudyListener | None = None,
 ) -> dict[str, Any]:
     """Turn what people write into what `run_study` and `estimate_study` take."""
-    from bakeoff.study import DataOptions, Selection
+    from bakeoff.study import DataOptions, EngineSettings, Selection
 
     spec, base_dir = _load(study)
     return {
@@ -122,13 +138,16 @@ def study_arguments(
         "options": DataOptions(
             locations=locations(data, spec),
             cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None,
-            workers=workers,
+            workers=decoders,
             on_corrupt=on_corrupt,
             download=download,
         ),
         "device": device,
         "threads": threads,
         "listener": listener,
+        "engine": EngineSettings(
+            name=engine, workers=workers, processes=processes, address=address, store=store
+        ),
     }
 
 

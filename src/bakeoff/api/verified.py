@@ -25,7 +25,7 @@ def verify(
     device: str = "auto",
     threads: int | None = None,
     cache_dir: str | Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     listener: StudyListener | None = None,
 ) -> Verification:
@@ -41,7 +41,7 @@ def verify(
         device: On which weights are evaluated; ``auto`` is the study's own, if it is here.
         threads: Likewise; None is the study's own number.
         cache_dir: As for `run`.
-        workers: As for `run`.
+        decoders: As for `run`.
         progress: Told a stage, how much of it is done and of how much.
         listener: Hears of a training.
 
@@ -66,7 +66,7 @@ def verify(
     again = None if retrain is None else find_run(contents, retrain)
     places = places_of(
         contents, locations(data, contents.spec), None if base_dir is None else absolute(base_dir),
-        cache_dir=None if cache_dir is None else absolute(cache_dir), workers=workers,
+        cache_dir=None if cache_dir is None else absolute(cache_dir), workers=decoders,
         progress=progress or silent,
     )  # fmt: skip
     checks = [*verify_records(contents, places, images=images), guarded(check_page, folder)]

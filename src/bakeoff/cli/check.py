@@ -29,7 +29,7 @@ def check(
         Literal["table", "json"], typer.Option("--format", help="What to print, or to write to --out.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
 ) -> int:
     """Look for unreadable files, duplicates, leaks, wrong labels and images that show nothing.
@@ -43,7 +43,7 @@ def check(
     kinds = api.finding_names(fail_on)
     with _progress(Console(stderr=True)) as tell:
         found = api.check(
-            data, classes=classes, image_size=image_size, workers=workers, download=download, progress=tell
+            data, classes=classes, image_size=image_size, decoders=decoders, download=download, progress=tell
         )
     if out is not None:
         from bakeoff.records.atomic import write_text

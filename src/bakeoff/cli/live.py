@@ -228,6 +228,10 @@ class _Line:
 
     run: PlannedRun
     state: str = "waiting"  # then running, and finished, diverged, failed or earlier
+    started: float = 0.0
+    first: tuple[float, float] | None = None  # progress and time at the first step heard
+    looked: float = 0.0
+    trained: float = 0.0  # seconds that its steps took
     seconds: float = 0.0  # spent, by the clock on the wall
     pace: float = nan  # seconds that the whole run takes, at the speed seen so far
     progress: float = 0.0
@@ -249,10 +253,7 @@ class Screen:
         self._lines: list[_Line] = []
         self._preparing = ""
         self._started = time.monotonic()
-        self._run_started = 0.0
-        self._first: tuple[float, float] | None = None  # progress and time at the first step heard
-        self._looked = 0.0
-        self._trained = 0.0  # seconds that the steps of the running run took
+        self._by_job: dict[int, _Line] = {}
         self._stop = False
         self._told = False
         self.failed = 0
@@ -312,6 +313,7 @@ class Screen:
     def on_plan(self, runs: Sequence[PlannedRun]) -> None:
         """Lay out the table."""
         self._lines = [_Line(run) for run in runs]
+        self._by_job = {id(line.run.job): line for line in self._lines}
         for line in self._lines:
             if line.run.record is not None:
                 self._close(line, line.run.record, earlier=True)
@@ -334,7 +336,7 @@ class Screen:
             raise Stopped
         line = self._line(job)
         line.state = "running"
-        self._run_started, self._first = time.monotonic(), None
+        line.started, line.first = time.monotonic(), None
         if self._live is None:
             how = f"{job.precision}; {job.precision_reason}"
             self._say(
@@ -345,14 +347,14 @@ class Screen:
         """Keep the figures of a step."""
         now = time.monotonic()
         line = self._line(job)
-        line.progress, line.seconds = step.progress, now - self._run_started
-        self._trained = step.seconds
-        if self._first is None:
-            self._first = (step.progress, now)
-        elif step.progress > self._first[0]:
-            line.pace = (now - self._first[1]) / (step.progress - self._first[0])
-        if now - self._looked > LOOK_SECONDS:
-            self._looked = now
+        line.progress, line.seconds = step.progress, now - line.started
+        line.trained = step.seconds
+        if line.first is None:
+            line.first = (step.progress, now)
+        elif step.progress > line.first[0]:
+            line.pace = (now - line.first[1]) / (step.progress - line.first[0])
+        if now - line.looked > LOOK_SECONDS:
+            line.looked = now
             line.loss = float(step.loss)
             line.epoch = step.images_seen / len(job.data.train)
             line.images_per_second = step.images_seen / step.seconds
@@ -378,9 +380,10 @@ class Screen:
         A training shorter than the interval of checkpoints leaves none at its end: then the
         evaluation is short too, and the run ends first.
         """
-        self._line(job).note = f"{split} {done:,}/{total:,}" if done < total else ""
+        line = self._line(job)
+        line.note = f"{split} {done:,}/{total:,}" if done < total else ""
         self._say_stopping()
-        kept = split == "test" and self._trained > CHECKPOINT_SECONDS
+        kept = split == "test" and line.trained > CHECKPOINT_SECONDS
         # What features there are, are kept; an external program starts again in any case.
         if self._stop and (kept or split in ("features", "probe", "external")):
             raise Stopped
@@ -404,7 +407,7 @@ class Screen:
         self.failed += record.status == "failed"
 
     def _line(self, job: Job) -> _Line:
-        return next(line for line in self._lines if line.run.job is job)
+        return self._by_job[id(job)]
 
     # --- how long it will take ---
 
@@ -414,22 +417,29 @@ class Screen:
 
     def _left_in_all(self) -> float:
         """Seconds until the study ends: paces of the same candidate, or else of all work so far."""
-        total = 0.0
-        for line in self._lines:
-            if line.state == "running":
-                total += self._left(line)
-            elif line.state == "waiting":
-                total += self._expected(line)
-        return total
+        running = [self._left(line) for line in self._lines if line.state == "running"]
+        expected = self._expectations()
+        waiting = [expected(line) for line in self._lines if line.state == "waiting"]
+        return sum([*running, *waiting]) / max(1, len(running))  # as many go on side by side
 
-    def _expected(self, line: _Line) -> float:
-        if line.run.seconds is not None:
-            return line.run.seconds
-        seen = [other for other in self._lines if isfinite(other.pace) and other.run.multiplications]
-        name = line.run.job.candidate.name
-        same = [other for other in seen if other.run.job.candidate.name == name]
-        work = sum(other.run.multiplications for other in same or seen)
-        return line.run.multiplications * sum(other.pace for other in same or seen) / work if work else nan
+    def _expectations(self) -> Callable[[_Line], float]:
+        """Look once at all paces seen; return what expects a run's seconds from them."""
+        seen = [line for line in self._lines if isfinite(line.pace) and line.run.multiplications]
+        pace: dict[str | None, float] = {}  # in seconds, and work: of each candidate, and of all under None
+        work: dict[str | None, float] = {}
+        for line in seen:
+            for name in (line.run.job.candidate.name, None):
+                pace[name] = pace.get(name, 0.0) + line.pace
+                work[name] = work.get(name, 0.0) + line.run.multiplications
+
+        def expected(line: _Line) -> float:
+            if line.run.seconds is not None:
+                return line.run.seconds
+            own = line.run.job.candidate.name
+            name = own if own in work else None
+            return line.run.multiplications * pace[name] / work[name] if work else nan
+
+        return expected
 
     # --- how it looks ---
 
@@ -451,13 +461,14 @@ class Screen:
         return table
 
     def _window(self) -> list[_Line]:
-        """Choose the rows around the running one, when there are more than fit."""
-        running = next(
-            (i for i, line in enumerate(self._lines) if line.state == "running"), len(self._lines) - 1
-        )
+        """Choose the rows around the running ones, when there are more than fit."""
+        running = [i for i, line in enumerate(self._lines) if line.state == "running"]
+        middle = running[0] if running else len(self._lines) - 1
         room = max(4, min(SHOWN, self._console.height - 6))
-        first = min(max(0, running - room // 2), max(0, len(self._lines) - room))
-        return self._lines[first : first + room]
+        first = min(max(0, middle - room // 2), max(0, len(self._lines) - room))
+        around = range(first, min(first + room, len(self._lines)))
+        chosen = dict.fromkeys([*running, *around])  # whatever runs is shown, wherever it stands
+        return [self._lines[i] for i in sorted(list(chosen)[:room])]
 
     def _bar(self) -> Table:
         weights = [line.run.multiplications or 1.0 for line in self._lines]

@@ -26,7 +26,22 @@ def run(
     budget: Annotated[str | None, typer.Option(help="Of the study pick: time for all of it.  [30m]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once, which share the cores.  [1; on a cluster all that fit]")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that share the batches of each run.  [1]")
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where runs are computed: here, or on a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster's head: HOST:PORT or auto.  [start one here]")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="URL for what runs on a cluster leave, such as s3://bucket/study.")
+    ] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
     ] = "stop",
@@ -45,17 +60,23 @@ def run(
     if study == PICK:
         if task or only or seed is not None:
             raise ConfigError(f"{PICK}: got --task, --only or --seed, expected --data, --budget, --seeds")
+        if workers is not None or engine != "local":
+            raise ConfigError(
+                f"{PICK}: gives each run its share of the time here, one after the other; "
+                "expected no --workers and no --engine"
+            )
         wish = {"budget": "30m" if budget is None else budget, "seeds": seeds or 1, "out": out,
                 "device": device, "threads": threads, "download": download}  # fmt: skip
-        more = {"workers": workers, "on_corrupt": on_corrupt}
+        more = {"decoders": decoders, "on_corrupt": on_corrupt}
         place = _one_place(data or [])
         return pick_only(place, wish, more) if dry_run else pick_live(place, {**wish, **more})
     if budget is not None:
         raise ConfigError(f"--budget: belongs to the study {PICK}; in '{study}' the recipe says how long")
     arguments = {
         "out": out, "data": data_places(data or []), "tasks": task or (), "only": only or (), "seeds": seeds,
-        "seed": seed, "device": device, "threads": threads, "workers": workers,
-        "on_corrupt": on_corrupt, "download": download,
+        "seed": seed, "device": device, "threads": threads, "decoders": decoders,
+        "on_corrupt": on_corrupt, "download": download, "workers": workers,
+        "processes": processes, "engine": engine, "address": address, "store": store,
     }  # fmt: skip
     return prepare_only(study, arguments) if dry_run else run_live(study, arguments)
 

@@ -39,7 +39,7 @@ def search(
     seeds: Annotated[int, typer.Option(min=1, help="How many searches.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
     ] = "stop",
@@ -65,7 +65,7 @@ def search(
         "classes": classes, "image_size": image_size, "seeds": seeds, "out": out, "device": device,
         "threads": threads, "download": download,
     }  # fmt: skip
-    options = {"on_corrupt": on_corrupt, "workers": workers}
+    options = {"on_corrupt": on_corrupt, "decoders": decoders}
     if dry_run:
         return search_only(data, arguments, options)
     return search_live(data, {**arguments, **options})

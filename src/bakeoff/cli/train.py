@@ -51,7 +51,7 @@ def train(
     seeds: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
     ] = "stop",
@@ -82,8 +82,8 @@ def train(
         "out": out, "device": device, "threads": threads, "download": download,
     }  # fmt: skip
     if dry_run:
-        return plan_only(model, data, arguments, {"on_corrupt": on_corrupt, "workers": workers})
-    return train_live(model, data, {**arguments, "on_corrupt": on_corrupt, "workers": workers})
+        return plan_only(model, data, arguments, {"on_corrupt": on_corrupt, "decoders": decoders})
+    return train_live(model, data, {**arguments, "on_corrupt": on_corrupt, "decoders": decoders})
 
 
 def _train(text: str | None) -> str | list[str] | None:

@@ -39,7 +39,7 @@ def verify(
     ] = None,
     device: Annotated[str, typer.Option(help="To evaluate on: auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="On the processor.  [the study's]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     form: Annotated[Literal["text", "json"], typer.Option("--format", help="How it is printed.")] = "text",
 ) -> int:
     """Recompute what can be recomputed of a study, and say what differs.
@@ -54,7 +54,7 @@ def verify(
     news = Console(stderr=True)
     arguments: dict[str, Any] = {
         "data": data_places(data or []), "images": images, "reevaluate": reevaluate, "retrain": retrain,
-        "base_dir": base_dir, "device": device, "threads": threads, "workers": workers,
+        "base_dir": base_dir, "device": device, "threads": threads, "decoders": decoders,
     }  # fmt: skip
     with _progress(news) as progress, _screen(news, retrain) as screen:
         try:

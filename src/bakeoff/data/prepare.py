@@ -211,7 +211,7 @@ def prepare_listing(
 
 def _refuse_no_worker(workers: int | None) -> None:
     if workers is not None and workers < 1:
-        raise ConfigError(f"--workers: got {workers}, expected a whole number of at least 1")
+        raise ConfigError(f"--decoders: got {workers}, expected a whole number of at least 1")
 
 
 def _cut(

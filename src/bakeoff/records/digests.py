@@ -68,21 +68,29 @@ def note_run(folder: StudyFolder, run: RunFolder, *, late: bool = False) -> None
         run: Of a run that has ended.
         late: Whether a later command notes them than the one that wrote the files.
     """
+    note_runs(folder, [run], late=late)
+
+
+def note_runs(folder: StudyFolder, runs: Iterable[RunFolder], *, late: bool = False) -> None:
+    """Note several runs as `note_run` does, and write the lock once.
+
+    Args:
+        folder: As for `note_run`.
+        runs: Of runs that have ended.
+        late: As for `note_run`.
+    """
     lock = folder.read_lock() or {}
-    place = _place(folder, run.path)
-    late_runs = set(lock.get(LATE, ())) - {place} | ({place} if late else set())
-    folder.write_lock({
-        **lock,
-        FILES: _without(lock, place) | _digests(folder, run.files()),
-        **({LATE: sorted(late_runs)} if late_runs or LATE in lock else {}),
-    })  # fmt: skip
+    late_runs = set(lock.get(LATE, ()))
+    for run in runs:
+        place = _place(folder, run.path)
+        late_runs = late_runs - {place} | ({place} if late else set())
+        lock = {**lock, FILES: _without(lock, place) | _digests(folder, run.files())}
+    folder.write_lock({**lock, **({LATE: sorted(late_runs)} if late_runs or LATE in lock else {})})
 
 
-def note_unknown_run(folder: StudyFolder, run: RunFolder) -> None:
-    """Note a run that has ended and whose lock knows nothing of it."""
-    known = (folder.read_lock() or {}).get(FILES, {})
-    if _place(folder, run.record_path) not in known:
-        note_run(folder, run, late=True)
+def noted_runs(folder: StudyFolder) -> set[str]:
+    """List the folders of which a study's lock knows files, relative to the study's."""
+    return {place.rpartition("/")[0] for place in (folder.read_lock() or {}).get(FILES, {})}
 
 
 def forget_run(folder: StudyFolder, run: RunFolder) -> None:

@@ -4,6 +4,7 @@
   each with its identity. `lock`: what a folder has promised to hold constant.
 - `runner`: prepares, trains what is missing, writes results. `progress`: what a
   listener hears. `estimate`: time, memory and disk, by timing a few steps.
+- `engines`: where runs are computed, one after the other or many at once.
 - `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
 - `single`, `searched`, `pick`: studies that are laid out by a few wishes and a look at the images.
 - `fitted`: a run's network apart from its folder, which can be pickled.
@@ -12,6 +13,7 @@
 - `examples`: small copies of the images that the report shows.
 """
 
+from bakeoff.study.engines import EngineSettings
 from bakeoff.study.estimate import Estimate, estimate_study
 from bakeoff.study.progress import Quiet, StudyListener
 from bakeoff.study.runner import DataOptions, StudyOutcome, run_study
@@ -19,6 +21,7 @@ from bakeoff.study.selection import Selection
 
 __all__ = [
     "DataOptions",
+    "EngineSettings",
     "Estimate",
     "Quiet",
     "Selection",

@@ -9,6 +9,7 @@ from bakeoff.errors import BakeoffError
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
 from bakeoff.spec.recipe import VIEWS
+from bakeoff.study.engines import EngineSettings
 from bakeoff.study.lock import open_lock
 from bakeoff.study.plan import check_spec
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
@@ -47,16 +48,17 @@ class Estimate:
     rows: tuple[Row, ...]
     machine: str
     cache_bytes: int
+    at_once: int = 1  # runs that are computed side by side
 
     @property
     def seconds(self) -> float:
-        """Time for everything that is missing, one run after the other."""
-        return sum(row.seconds for row in self.rows)
+        """Time for everything that is missing, as if runs side by side did not slow each other down."""
+        return sum(row.seconds for row in self.rows) / self.at_once
 
     @property
     def memory_bytes(self) -> int:
-        """The most that one run takes, beside the mapped images."""
-        return max((row.memory_bytes for row in self.rows), default=0)
+        """The most that runs at once take, beside the mapped images."""
+        return self.at_once * max((row.memory_bytes for row in self.rows), default=0)
 
     @property
     def disk_bytes(self) -> int:
@@ -74,6 +76,7 @@ def estimate_study(
     device: str = "auto",
     threads: int | None = None,
     listener: StudyListener | None = None,
+    engine: EngineSettings = EngineSettings(),  # noqa: B008 - frozen
 ) -> Estimate:
     """Prepare the images, time a few steps of each candidate, and write nothing into the study's folder.
 
@@ -86,6 +89,7 @@ def estimate_study(
         device: As for `run_study`.
         threads: As for `run_study`.
         listener: Hears how the images are prepared.
+        engine: As for `run_study`.
 
     Returns:
         A row for each candidate of each task.
@@ -96,7 +100,7 @@ def estimate_study(
     folder = StudyFolder(out)
     selection.check(spec)
     check_spec(spec, base_dir, selection, download=options.download)
-    resolved = open_lock(folder, spec, device=device, threads=threads)
+    resolved = open_lock(folder, spec, device=device, threads=threads, engine=engine)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener or Quiet())
     planned = plan_study(
@@ -109,7 +113,9 @@ def estimate_study(
     rows = tuple(_row(runs) for runs in by_candidate.values())
     caches = {id(d.images_NHWC): d.images_NHWC.nbytes for d in data.values()}
     machine = f"{resolved.machine.device}, {resolved.machine.threads} threads"
-    return Estimate(rows, machine, sum(caches.values()))
+    if engine.at_once > 1:
+        machine += f", {engine.at_once} runs at once"
+    return Estimate(rows, machine, sum(caches.values()), engine.at_once)
 
 
 def _row(runs: list[PlannedRun]) -> Row:

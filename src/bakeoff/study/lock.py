@@ -18,13 +18,21 @@ from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.records.digests import FILES, LATE
 from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec
+from bakeoff.study.engines.settings import EngineSettings, check_room, share_of_cores
 from bakeoff.study.plan import Resolved, resolve
 from bakeoff.training.machine import describe_environment, resolve_machine
 
 _WORDS = {"title", "description", "note", "published"}
 
 
-def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int | None) -> Resolved:
+def open_lock(
+    folder: StudyFolder,
+    spec: StudySpec,
+    *,
+    device: str,
+    threads: int | None,
+    engine: EngineSettings = EngineSettings(),  # noqa: B008 - frozen
+) -> Resolved:
     """Resolve the machine as the folder's lock has it, or anew for a new folder; write nothing.
 
     Args:
@@ -32,19 +40,24 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
         spec: The study that wants it.
         device: As the user gave it.
         threads: As the user gave it.
+        engine: As the user gave it: runs at once share the cores of a new study.
 
     Returns:
         What holds for every run in this folder.
 
     Raises:
         StudyError: The folder belongs to another study; the differing keys are named.
-        ConfigError: Device or threads are not those of the lock.
+        ConfigError: Device, threads or processes are not those of the lock, or the cores do not suffice.
         ResourceError: The lock's device is not here.
     """
     lock = folder.read_lock()
     if lock is None:
         _refuse_foreign(folder.path)
-        return resolve(resolve_machine(device, threads))
+        processes = engine.processes or 1
+        given = threads if threads is not None else share_of_cores(engine, processes)
+        machine = resolve_machine(device, given, processes)
+        check_room(engine, machine, "--threads")
+        return resolve(machine)
     if lock.get("schema") != SCHEMA:
         raise StudyError(
             f"{folder.lock_path}: written with record schema {lock.get('schema')}, "
@@ -57,9 +70,11 @@ def open_lock(folder: StudyFolder, spec: StudySpec, *, device: str, threads: int
             "use another folder"
         )
     try:
-        return _as_locked(lock["resolved"], device, threads, str(folder.lock_path))
+        resolved = _as_locked(lock["resolved"], device, threads, engine.processes, str(folder.lock_path))
     except (KeyError, TypeError, AttributeError):
         raise StudyError(f"{folder.lock_path} is not a study's lock: it names no machine") from None
+    check_room(engine, resolved.machine, str(folder.lock_path))
+    return resolved
 
 
 def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
@@ -96,7 +111,9 @@ def _refuse_foreign(path: Path) -> None:
         raise StudyError(f"--out: {path} is not empty and holds no study; expected a new or a study's folder")
 
 
-def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, where: str) -> Resolved:
+def _as_locked(
+    values: Mapping[str, Any], device: str, threads: int | None, processes: int | None, where: str
+) -> Resolved:
     if threads is not None and threads != values["threads"]:
         raise ConfigError(
             f"--threads: got {threads}, but this study was started with {values['threads']} ({where}); "
@@ -107,7 +124,13 @@ def _as_locked(values: Mapping[str, Any], device: str, threads: int | None, wher
             f"--device: got '{device}', but this study was started on '{values['device']}' ({where}); "
             "use another --out"
         )
-    machine = resolve_machine(values["device"], values["threads"])
+    locked = values.get("processes", 1)
+    if processes not in (None, locked):
+        raise ConfigError(
+            f"--processes: got {processes}, but this study was started with {locked} ({where}); "
+            "another number gives other sums: leave it out, or use another --out"
+        )
+    machine = resolve_machine(values["device"], values["threads"], locked)
     precision = {name: (pair["used"], pair["reason"]) for name, pair in values["precision"].items()}
     return Resolved(machine, cast(Any, precision))
 
@@ -152,6 +175,7 @@ def write_lock(
         "resolved": {
             "device": resolved.machine.device,
             "threads": resolved.machine.threads,
+            **({"processes": resolved.machine.processes} if resolved.machine.processes > 1 else {}),
             "precision": {
                 asked: {"used": used, "reason": why} for asked, (used, why) in resolved.precision.items()
             },

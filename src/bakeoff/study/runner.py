@@ -6,6 +6,8 @@ was interrupted continues from its checkpoint, one that failed is tried again.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,26 +15,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bakeoff.data.prepare import TaskData, prepare
-from bakeoff.errors import StudyError
+from bakeoff.errors import ResourceError
 from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, TaskRecord, claim_folder
-from bakeoff.records.digests import forget_run, note_files, note_run, note_unknown_run
+from bakeoff.records.digests import forget_run, note_files, note_runs, noted_runs
 from bakeoff.records.study import MANIFEST_COLUMNS
 from bakeoff.spec import StudySpec, TaskSpec
 from bakeoff.study.attribution import keep_attributions
 from bakeoff.study.checks import keep_checks
+from bakeoff.study.engines import Ears, Engine, EngineSettings, Order, check_engine, make_engine
+from bakeoff.study.engines.schedule import Schedule, sources_of
 from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.study.plan import Resolved, check_spec, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import training_multiplications
-from bakeoff.training.external import run_program
 from bakeoff.training.job import Job
-from bakeoff.training.loop import Step, Stopped
-from bakeoff.training.run import CHECKPOINT_SECONDS, train_run
-from bakeoff.training.search import run_search
+from bakeoff.training.run import CHECKPOINT_SECONDS
 from bakeoff.training.state import foreign_steps
+
+FREE_SECONDS = 1.0  # of upkeep, in which every run is noted at once
+SHARE = 0.005  # of a study's time, that upkeep may take after these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ def run_study(
     listener: StudyListener | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     command: Mapping[str, Any] | None = None,
+    engine: EngineSettings = EngineSettings(),  # noqa: B008 - frozen
 ) -> StudyOutcome:
     """Run or resume what is asked for of a study.
 
@@ -81,6 +86,7 @@ def run_study(
         listener: Hears of everything, and may stop it.
         checkpoint_seconds: Of training that an interruption may cost.
         command: How the user asked for the study, for the report's "do it again".
+        engine: Where the runs are computed, and how many at once.
 
     Returns:
         The folder, the records asked for, and how many runs were trained.
@@ -94,12 +100,14 @@ def run_study(
     folder = StudyFolder(out)
     selection.check(spec)
     check_spec(spec, base_dir, selection, download=options.download)
-    resolved = open_lock(folder, spec, device=device, threads=threads)
+    check_engine(engine)
+    resolved = open_lock(folder, spec, device=device, threads=threads, engine=engine)
     resolved.machine.apply()
     data = prepare_tasks(spec, selection, options, base_dir, listener)
     return run_prepared(
         spec, out, data, base_dir=base_dir, selection=selection, cache_dir=options.cache_dir, device=device,
         threads=threads, listener=listener, checkpoint_seconds=checkpoint_seconds, command=command,
+        engine=engine,
     )  # fmt: skip
 
 
@@ -116,6 +124,7 @@ def run_prepared(
     listener: StudyListener | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     command: Mapping[str, Any] | None = None,
+    engine: EngineSettings = EngineSettings(),  # noqa: B008 - frozen
 ) -> StudyOutcome:
     """Run or resume a study that is checked and whose images are ready.
 
@@ -131,6 +140,7 @@ def run_prepared(
         listener: As for `run_study`.
         checkpoint_seconds: As for `run_study`.
         command: As for `run_study`.
+        engine: As for `run_study`.
 
     Returns:
         As `run_study`.
@@ -143,7 +153,7 @@ def run_prepared(
     folder = StudyFolder(out)
     with claim_folder(out):
         # Another process may have been here while images were prepared, and its lock then holds.
-        resolved = open_lock(folder, spec, device=device, threads=threads)
+        resolved = open_lock(folder, spec, device=device, threads=threads, engine=engine)
         resolved.machine.apply()
         write_lock(folder, spec, resolved, data, command)
         for task in selection.tasks_of(spec):
@@ -155,7 +165,8 @@ def run_prepared(
             cache_dir=cache_dir,
         )  # fmt: skip
         listener.on_plan(planned)
-        records = list(_run_all(planned, folder, spec, listener, checkpoint_seconds))
+        with make_engine(engine, resolved.machine, out) as at_work:
+            records = _run_all(planned, folder, spec, at_work, listener, checkpoint_seconds)
     trained = sum(run.record is None for run in planned)
     return StudyOutcome(folder, tuple(records), trained)
 
@@ -249,28 +260,141 @@ def _run_all(
     planned: Sequence[PlannedRun],
     folder: StudyFolder,
     spec: StudySpec,
+    engine: Engine,
     listener: StudyListener,
     checkpoint_seconds: float,
-) -> Iterator[RunRecord]:
-    """Yield a record for each run, training those that have none."""
-    for position, run in enumerate(planned):
-        record = run.record
-        if record is None:
-            forget_run(folder, _folder_of(folder, run.job))
-            record = _train(run.job, _folder_of(folder, run.job), listener, checkpoint_seconds)
-            note_run(folder, _folder_of(folder, run.job))
-            write_results(folder, spec)
-            listener.on_run_end(run.job, record)
-        else:  # killed behind its record, it left its checkpoint
-            _folder_of(folder, run.job).clear_unfinished()
-            note_unknown_run(folder, _folder_of(folder, run.job))
-        yield record
-        last_of_task = (
-            position + 1 == len(planned) or planned[position + 1].job.task.name != run.job.task.name
-        )
-        if last_of_task:
-            _keep_shown(folder, [one.job for one in planned if one.job.task.name == run.job.task.name])
+) -> list[RunRecord]:
+    """Have what is missing done, in the plan's order as far as there is room; return all records."""
+    work = _Work(planned, folder, spec, listener)
+    try:
+        _drive(work, engine, Ears(listener), checkpoint_seconds)
+    finally:
+        work.write_notes()
     write_results(folder, spec)
+    return [work.records[position] for position in range(len(planned))]
+
+
+def _drive(work: _Work, engine: Engine, ears: Ears, checkpoint_seconds: float) -> None:
+    """Give orders while there is room, and close them as they end; stop with the first error."""
+    stopped: BaseException | None = None
+    while work.schedule.has_next or engine.running:
+        if stopped is None and work.schedule.has_next and engine.has_room:
+            order = work.next_order(checkpoint_seconds)
+            if order is not None:
+                engine.submit(order)
+        elif engine.running:
+            ended = engine.wait(ears)
+            if isinstance(ended.outcome, RunRecord):
+                work.close(ended.order, ended.outcome)
+            elif stopped is None:
+                stopped = ended.outcome
+                engine.stop()
+        elif stopped is None:  # a cluster has lost its last node
+            raise ResourceError("--engine: nothing is left that takes a run; the same command continues")
+        else:
+            break
+        if stopped is None and not engine.running:
+            work.keep_shown()
+    if stopped is not None:
+        raise stopped
+
+
+class _Work:
+    """The bookkeeping of a study at work: orders to give, and what is written when a run has ended."""
+
+    def __init__(
+        self, planned: Sequence[PlannedRun], folder: StudyFolder, spec: StudySpec, listener: StudyListener
+    ) -> None:
+        self.planned = planned
+        self.folder = folder
+        self.spec = spec
+        self.listener = listener
+        self.schedule = Schedule(sources_of(planned))
+        self.records: dict[int, RunRecord] = {}
+        self._position = {run.job.key: number for number, run in enumerate(planned)}
+        self._open = Counter(run.job.task.name for run in planned)  # runs of each task that have not ended
+        self._unshown: list[str] = []  # tasks whose runs have all ended
+        self._noted = noted_runs(folder)  # when this command began; it alone writes the lock
+        self._unnoted: list[RunFolder] = []
+        self._upkeep = Upkeep()
+
+    def next_order(self, checkpoint_seconds: float) -> Order | None:
+        """Take the next run; None when it has ended before."""
+        position = self.schedule.take()
+        run, run_folder = self.planned[position], _folder_of(self.folder, self.planned[position].job)
+        if run.record is not None:  # killed behind its record, it left its checkpoint
+            run_folder.clear_unfinished()
+            if not self._is_noted(run_folder):
+                note_runs(self.folder, [run_folder], late=True)
+            self._end(position, run.record)
+            return None
+        if self._is_noted(run_folder):
+            forget_run(self.folder, run_folder)
+        old = run_folder.read()
+        if old is not None and old.identity == run.job.identity:  # failed before
+            run_folder.reopen()
+        elif old is not None:  # of a model file that has changed since
+            run_folder.discard()
+        return Order(run.job, run_folder, checkpoint_seconds)
+
+    def close(self, order: Order, record: RunRecord) -> None:
+        """Note and tell that a run has ended."""
+        self._unnoted.append(order.folder)
+        if self._upkeep.is_due:
+            with self._upkeep.timed():
+                self.write_notes()
+                write_results(self.folder, self.spec)
+        self.listener.on_run_end(order.job, record)
+        self._end(self._position[order.job.key], record)
+
+    def write_notes(self) -> None:
+        """Note in the lock what has ended since the last time."""
+        if self._unnoted:
+            note_runs(self.folder, self._unnoted)
+            self._unnoted.clear()
+
+    def _is_noted(self, run: RunFolder) -> bool:
+        return run.path.relative_to(self.folder.path).as_posix() in self._noted
+
+    def _end(self, position: int, record: RunRecord) -> None:
+        self.records[position] = record
+        self.schedule.end(position)
+        task = self.planned[position].job.task.name
+        self._open[task] -= 1
+        if not self._open[task]:
+            self._unshown.append(task)
+
+    def keep_shown(self) -> None:
+        """Keep what the report shows of tasks whose runs have ended; nothing else may be at work."""
+        if self._unshown:
+            self.write_notes()
+        while self._unshown:
+            task = self._unshown.pop(0)
+            _keep_shown(self.folder, [run.job for run in self.planned if run.job.task.name == task])
+
+
+class Upkeep:
+    """Keeps what grows with every run, lock and tables, from taking a share of a large study's time.
+
+    They are written after every run until that has taken a second in all, and then as often as it stays
+    below half a percent of the time.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._spent = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is time for it."""
+        return self._spent < FREE_SECONDS + SHARE * (time.monotonic() - self._began)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Charge the time of what is done within."""
+        started = time.monotonic()
+        yield
+        self._spent += time.monotonic() - started
 
 
 def _keep_shown(folder: StudyFolder, jobs: Sequence[Job]) -> None:
@@ -288,62 +412,6 @@ def _keep_shown(folder: StudyFolder, jobs: Sequence[Job]) -> None:
     for step in steps:
         step()
         note_files(folder, folder.task_files(task), forget=True)
-
-
-def _train(job: Job, run_folder: RunFolder, listener: StudyListener, checkpoint_seconds: float) -> RunRecord:
-    old = run_folder.read()
-    if old is not None and old.identity == job.identity:  # failed before
-        run_folder.reopen()
-    elif old is not None:  # of a model file that has changed since
-        run_folder.discard()
-    listener.on_run_start(job)
-    try:
-        ear = _RunEar(job, listener)
-        if job.is_external:
-            return run_program(job, run_folder, ear.on_evaluation)
-        if job.is_search:
-            return run_search(job, run_folder, ear, checkpoint_seconds=checkpoint_seconds)
-        return train_run(job, run_folder, ear, checkpoint_seconds=checkpoint_seconds)
-    except OSError as error:
-        raise StudyError(
-            f"{run_folder.path}: {error.strerror or error}; the same command continues"
-        ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _RunEar:
-    """Passes on what one run tells, with its job."""
-
-    job: Job
-    listener: StudyListener
-
-    def on_step(self, step: Step) -> bool:
-        """Pass on a step."""
-        with _listening():
-            return self.listener.on_step(self.job, step)
-
-    def on_epoch(self, row: dict[str, float]) -> None:
-        """Pass on an epoch."""
-        with _listening():
-            self.listener.on_epoch(self.job, row)
-
-    def on_evaluation(self, split: str, done: int, total: int) -> None:
-        """Pass on an evaluation."""
-        with _listening():
-            self.listener.on_evaluation(self.job, split, done, total)
-
-
-@contextmanager
-def _listening() -> Iterator[None]:
-    """Keep a listener's own error from being recorded as the failure of a candidate."""
-    try:
-        yield
-    except (Stopped, OSError):
-        raise
-    except Exception as error:
-        raise StudyError(
-            f"listener: raised {type(error).__name__}: {error}; the same command continues"
-        ) from error
 
 
 def _write_task(folder: StudyFolder, task: TaskSpec, data: TaskData) -> None:

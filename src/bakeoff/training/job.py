@@ -79,6 +79,11 @@ class Job:
         return OWN if self.is_external else self.precision
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """The run's place in its study: task, candidate, seed."""
+        return self.task.name, self.candidate.name, self.seed
+
+    @property
     def name(self) -> str:
         """The run as people call it."""
         return f"{self.task.name} / {self.candidate.name} / seed {self.seed}"

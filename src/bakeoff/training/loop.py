@@ -24,6 +24,7 @@ from bakeoff.training.objective import Objective
 from bakeoff.training.optimizers import set_rate
 from bakeoff.training.schedules import rate_factor
 from bakeoff.training.state import Tally, TrainingState
+from bakeoff.training.team import ALONE, Team
 
 CHECK_EVERY = 20  # steps between two looks at the loss: a look makes a GPU wait
 
@@ -121,6 +122,7 @@ class Loop:
     checkpoint_seconds: float  # of work that an interruption may cost
     listeners: Sequence[Listener] = ()
     begin_epoch: Callable[[TrainingState], None] = lambda state: None  # what moves may depend on the epoch
+    team: Team = ALONE  # processes that share the batches
 
     def run(self, state: TrainingState) -> None:
         """Train from where the state stands to the end of the course.
@@ -136,9 +138,10 @@ class Loop:
         while not self.course.ended(state):
             for step in self._epoch(state):
                 objections = [listener.on_step(step) for listener in self.listeners]
+                objected = self.team.agree(state, any(objections))
                 if self.course.ended(state):  # first of all: a checkpoint never stands behind the last step
                     break
-                if any(objections):
+                if objected:
                     self.checkpoint(state)
                     raise Stopped
                 if time.monotonic() - saved > self.checkpoint_seconds:
@@ -159,27 +162,30 @@ class Loop:
             )  # fmt: skip
             started = time.perf_counter()
 
-    def _step(self, state: TrainingState, batch: Batch) -> Tensor:
-        """Move the weights once."""
-        _seed_global_generators(rng.key(self.batches.seed, "dropout", state.epoch, state.step))
+    def _step(self, state: TrainingState, whole: Batch) -> Tensor:
+        """Move the weights once; return the loss of the batch."""
+        batch, images = self.team.part(whole), len(whole.labels_B)
+        _seed_global_generators(
+            self.team.stream(rng.key(self.batches.seed, "dropout", state.epoch, state.step))
+        )
         set_rate(state.optimizer, self.course.rate(state))
         with self.autocast(), showing(state.model, self.course.size(state)):
             logits_BK = self.forward(batch.images_BHWC)
         loss = self.objective(logits_BK, batch)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.team.weigh(loss, len(batch.labels_B), images).backward()
         if self.course.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(state.model.parameters(), self.course.recipe.clip_norm)
         state.optimizer.step()
         if state.averaged is not None:
             state.averaged.update(state.model, state.steps)
-        state.tally.add(loss, logits_BK, batch.labels_B)
+        told = self.team.add(state.tally, loss, logits_BK, batch.labels_B)
         state.step += 1
         state.steps += 1
-        state.images += len(batch.labels_B)
+        state.images += images
         if state.steps % CHECK_EVERY == 0:
             self._look(state)
-        return loss.detach()
+        return told
 
     def _look(self, state: TrainingState) -> None:
         """See whether the losses are finite, and how much memory is in use."""
@@ -195,8 +201,17 @@ class Loop:
         started = time.perf_counter()
         self._look(state)  # a GPU may still be at work on the last steps
         state.seconds += time.perf_counter() - started
+        row = self.team.told(lambda: self._row(state))
+        state.history.append(row)
+        state.epoch, state.step = state.epoch + 1, 0
+        state.tally = Tally.empty(state.tally.loss.device)
+        for listener in self.listeners:
+            listener.on_epoch(row)
+
+    def _row(self, state: TrainingState) -> dict[str, float]:
+        """Make the history's row of the epoch that ends."""
         tally = state.tally
-        row = {
+        return {
             "epoch": state.images / len(self.batches.index),
             "step": float(state.steps),
             "train_loss": float(tally.loss) / tally.seen,
@@ -206,11 +221,6 @@ class Loop:
             "lr": self.course.rate(state),
             **self.validate(state),
         }
-        state.history.append(row)
-        state.epoch, state.step = state.epoch + 1, 0
-        state.tally = Tally.empty(tally.loss.device)
-        for listener in self.listeners:
-            listener.on_epoch(row)
 
 
 @contextmanager

@@ -27,7 +27,8 @@ class Machine:
     """Where a study computes, in plain values that its lock stores."""
 
     device: str  # "cpu", "cuda" or "cuda:1"
-    threads: int  # of PyTorch's operators on the processor
+    threads: int  # of PyTorch's operators on the processor, in each process
+    processes: int = 1  # that share the batches of one run
 
     def apply(self) -> None:
         """Set this process up: threads, memory, convolutions that always sum in the same order."""
@@ -58,12 +59,13 @@ def as_it_was() -> Iterator[None]:
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = switches
 
 
-def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine:
+def resolve_machine(device: str = "auto", threads: int | None = None, processes: int = 1) -> Machine:
     """Decide where to compute.
 
     Args:
         device: ``"auto"`` (a CUDA device if there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         threads: On the processor; None takes every core this process may use.
+        processes: That share the batches of each run.
 
     Returns:
         The same on every call on the same machine.
@@ -84,7 +86,7 @@ def resolve_machine(device: str = "auto", threads: int | None = None) -> Machine
         )
     if kind == "auto":
         device = "cuda" if available else "cpu"
-    return Machine(device, threads or usable_cores())
+    return Machine(device, threads or usable_cores(), processes)
 
 
 def resolve_precision(asked: Asked, device: torch.device) -> tuple[Precision, str]:
@@ -142,4 +144,5 @@ def describe_environment(machine: Machine) -> dict[str, Any]:
         "memory_bytes": memory,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": machine.threads,
+        **({"processes": machine.processes} if machine.processes > 1 else {}),
     }

@@ -7,6 +7,7 @@ the study goes on.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import traceback
@@ -34,6 +35,7 @@ from bakeoff.records.atomic import write_arrays, write_text
 from bakeoff.spec import canonical_json
 from bakeoff.training.account import Account
 from bakeoff.training.allocator import give_back, private_bytes
+from bakeoff.training.assembly import assembled
 from bakeoff.training.averaging import Averaged
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.energy import EnergyMeter
@@ -49,6 +51,7 @@ from bakeoff.training.probe import PENALTIES, Fit, Probe
 from bakeoff.training.recalibrate import recalibrate
 from bakeoff.training.source import describe_source
 from bakeoff.training.state import Tally, TrainingState
+from bakeoff.training.team import ALONE, Team
 from bakeoff.units import format_seconds
 
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
@@ -107,7 +110,12 @@ def train_run(
         ResourceError: The disk is full.
     """
     work = _Work(job, folder, listener, checkpoint_seconds)
-    status, reason = _attempt(work.run, job, folder)
+
+    def act() -> None:
+        with assembled(job) as team:
+            work.run(team)
+
+    status, reason = _attempt(act, job, folder)
     work.tick()
     record = work.account.record(job, status, reason, folder.test_readings())
     folder.write(record)
@@ -180,6 +188,53 @@ def _attempt(act: Callable[[], object], job: Job, folder: RunFolder) -> tuple[St
     return "finished", None
 
 
+def record_failure(job: Job, folder: RunFolder, reason: str) -> RunRecord:
+    """Write the record of a run whose process has ended without one.
+
+    Args:
+        job: The run's.
+        folder: Its; the checkpoint in it stays, from which the next command goes on.
+        reason: Why, in one line.
+
+    Returns:
+        The record, which says that the run failed.
+    """
+    record = Account().record(job, "failed", reason, folder.test_readings())
+    folder.write(record)
+    folder.clear_unfinished(checkpoint=False)
+    return record
+
+
+def follow_run(job: Job, team: Team) -> None:
+    """Share the steps of a run that another process leads.
+
+    Args:
+        job: The run's, on this process's own device.
+        team: Of the processes.
+
+    Raises:
+        Stopped: The leading process asked for it.
+    """
+    job.machine.apply()
+    folder = RunFolder(Path(os.devnull))  # nothing is written there
+    with own_global_state(job.machine.torch_device):
+        _Work(job, folder, _Deaf(), math.inf).follow(team)
+
+
+class _Deaf:
+    """Hears nothing and objects to nothing."""
+
+    def on_step(self, step: Step) -> bool:
+        """Object to nothing."""
+        return False
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Hear nothing."""
+
+    def on_evaluation(self, split: str, done: int, total: int) -> None:
+        """Hear nothing."""
+
+
 class _Work:
     """One attempt at a job."""
 
@@ -201,9 +256,11 @@ class _Work:
         self.features: Features | None = None
         self.meter: EnergyMeter | None = None
         self._ticked = time.monotonic()
+        self.team: Team = ALONE
 
-    def run(self) -> None:
+    def run(self, team: Team = ALONE) -> None:
         """Build, train and evaluate; the account keeps whatever was reached."""
+        self.team = team
         state, store = self.learn()
         # The evaluation may take a while, and fail; a probe's features are kept, and its fit is short.
         if state.seconds > self.checkpoint_seconds and not self.job.candidate.probe:
@@ -237,14 +294,27 @@ class _Work:
             if state.steps == 0:
                 state.seconds += features.seconds
         self.features = features
+        self.team.wait()  # the others find the features on the disk
         if job.candidate.probe:
             self._probe(state)
         else:
             if job.candidate.head_start == "probe" and state.steps == 0:
                 self._start_head(state, store)
             state.lead = state.seconds if state.steps == 0 else state.lead
+            self.team.start_from(state)
             self._train(state, store)
         return state, store
+
+    def follow(self, team: Team) -> None:
+        """Take the steps of the recipe with a process that leads; write nothing."""
+        self.team = team
+        job, device = self.job, self.job.machine.torch_device
+        store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
+        state = initial_state(placed(classifier_of(job), device), job)
+        team.wait()
+        self.features = keep_features(state.model, store, job, autocast=autocast_for(job))
+        team.start_from(state)
+        self._loop(state, store, []).run(state)
 
     def _close_training(self, state: TrainingState) -> None:
         """Note what the training took, and time predictions of what it made: before any test image is read.
@@ -357,7 +427,7 @@ class _Work:
             autocast=autocast_for(job),
             # Each size of batch has its own code: code for any size, made at a run's second size,
             # computes other last bits, and would be made at another step after an interruption.
-            forward=torch.compile(learner, dynamic=False) if recipe.compile else learner,
+            forward=torch.compile(learner, dynamic=False) if recipe.compile else self.team.forward(learner),
             validate=lambda state: (
                 {} if self.only_last and not course.ended(state) else self._validate(state, store)
             ),
@@ -365,6 +435,7 @@ class _Work:
             checkpoint_seconds=self.checkpoint_seconds,
             listeners=listeners,
             begin_epoch=lambda state: self._rest(state, state.epoch),
+            team=self.team,
         )
 
     def _rest(self, state: TrainingState, epoch: int) -> None:
@@ -388,8 +459,11 @@ class _Work:
         return rest if rest is not None else model
 
     def _checkpoint(self, state: TrainingState) -> None:
+        if not self.team.leads:
+            return
         self.tick()
         state.save(self.folder.checkpoint_path, self.job.identity)
+        self.folder.keep(self.folder.checkpoint_path)
 
     def _validate(self, state: TrainingState, store: ImageStore) -> dict[str, float]:
         """Score the validation images between two epochs, in the precision of the training."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -67,6 +67,12 @@ class TrainingState:
 
     def save(self, path: Path, identity: str) -> None:
         """Write a checkpoint, whole or not at all."""
+        # Through a file of our own: on a full disk torch's writer raises an error that names no cause.
+        with writing(path) as partial, partial.open("wb") as file:
+            self.write(file, identity)
+
+    def write(self, file: IO[bytes], identity: str = "") -> None:
+        """Write everything to an open file."""
         plain = {name: getattr(self, name) for name in _PLAIN}
         tensors = {
             "model": self.model.state_dict(),
@@ -74,9 +80,11 @@ class TrainingState:
             "averaged": self.averaged.module.state_dict() if self.averaged is not None else None,
             "tally": (self.tally.loss, self.tally.correct, self.tally.seen),
         }
-        # Through a file of our own: on a full disk torch's writer raises an error that names no cause.
-        with writing(path) as partial, partial.open("wb") as file:
-            torch.save({"identity": identity, "plain": plain, **tensors}, file)
+        torch.save({"identity": identity, "plain": plain, **tensors}, file)
+
+    def read(self, file: IO[bytes]) -> None:
+        """Take over what another process of the same run has written."""
+        self._restore(torch.load(file, map_location="cpu", weights_only=True))
 
     def load(self, path: Path, identity: str) -> bool:
         """Continue from a checkpoint of the same run, if there is one.

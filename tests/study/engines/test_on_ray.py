@@ -1,0 +1,250 @@
+"""Runs on a Ray cluster: the same bits as here, whatever becomes of a node; refusals in one line."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small_study
+
+from bakeoff.errors import BakeoffError, ConfigError, ResourceError
+from bakeoff.homes import cache_home
+from bakeoff.records import StudyFolder
+from bakeoff.study import EngineSettings, Quiet
+from bakeoff.training.parcel import Mapped
+
+RAY = EngineSettings(name="ray")
+PLAIN, DROPOUT = small_study.study()["candidate"]
+
+
+# Without Ray
+
+
+def test_everything_is_imported_and_runs_where_there_is_no_ray(tmp_path):
+    code = f"""
+import sys
+sys.modules["ray"] = sys.modules["fsspec"] = None
+sys.path.insert(0, {str(Path(small_study.__file__).parent)!r})
+import bakeoff.cli.main, small_study
+from pathlib import Path
+from bakeoff.study import EngineSettings
+print(small_study.train(Path({str(tmp_path)!r})).trained)
+try:
+    small_study.train(Path({str(tmp_path)!r}), engine=EngineSettings(name="ray"))
+except Exception as error:
+    print(error)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-2:] == [
+        "2", "--engine ray: Ray is not installed; to install it: pip install 'bakeoff[ray]'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", ["address", "store"])
+def test_what_belongs_to_a_cluster_is_refused_without_one(flag):
+    with pytest.raises(ConfigError, match=f"--{flag}: got 'here:1', but runs are computed here; it needs"):
+        EngineSettings(**{flag: "here:1"})
+
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'bakeoff[ray]', or make test-ray")
+from bakeoff.study.engines import on_ray  # noqa: E402  # behind the line above
+from bakeoff.study.engines.on_ray import check_address  # noqa: E402
+
+# Ray's own modules warn of each other.
+pytestmark = [pytest.mark.filterwarnings("ignore")]
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nonsense", "--address: got 'nonsense', expected HOST:PORT or auto"),
+        ("127.0.0.1:99999", "--address: got '127.0.0.1:99999', expected HOST:PORT or auto"),
+        ("127.0.0.1:1", "--address: nobody answers at 127.0.0.1:1 (Connection refused)"),
+        (
+            "ray://127.0.0.1:10001",
+            "--address: got 'ray://127.0.0.1:10001', expected HOST:PORT of the head, "
+            "from a machine of the cluster",
+        ),
+    ],
+)
+def test_an_address_where_no_cluster_can_be_is_refused(address, message, tmp_path):
+    with pytest.raises(BakeoffError) as refusal:
+        small_study.train(tmp_path, engine=EngineSettings(name="ray", address=address))
+    assert str(refusal.value) == message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_somebody_who_listens_but_is_no_cluster_is_refused():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ResourceError, match=f"--address: {address} (is no Ray cluster|does not answer)"):
+            check_address(address)
+    assert on_ray.KNOCK_SECONDS + on_ray.ANSWER_SECONDS < 10
+
+
+def test_a_store_of_a_kind_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--store: got 'sss://bucket': Protocol not known: sss"):
+        small_study.train(tmp_path, engine=EngineSettings(name="ray", store="sss://bucket"))
+
+
+# A cluster of three nodes
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Three nodes with one CPU and a cache each."""
+    from ray.cluster_utils import Cluster
+
+    caches = [tmp_path / f"cache-{number}" for number in range(3)]
+    nodes = [
+        {"num_cpus": 1, "object_store_memory": 100_000_000, "env_vars": {"BAKEOFF_CACHE": str(cache)}}
+        for cache in caches
+    ]
+    made = Cluster(initialize_head=True, head_node_args={**nodes[0], "include_dashboard": False})
+    made.caches = caches
+    made.others = [made.add_node(**node) for node in nodes[1:]]
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture
+def nodes_see_no_cache_but_theirs(monkeypatch):
+    """Have nodes that share a disk with this process behave as if they did not."""
+    real = on_ray.pack_data
+
+    def elsewhere(data):
+        parcel = real(data)
+        assert isinstance(parcel.images, Mapped)
+        return replace(parcel, images=Mapped(Path("/nowhere/images.u8"), parcel.images.shape))
+
+    monkeypatch.setattr(on_ray, "pack_data", elsewhere)
+
+
+class Ear(Quiet):
+    """Keeps what it hears, and acts once when four runs have ended and three are well on their way."""
+
+    def __init__(self, act):
+        self.remarks, self.started, self.ended, self.steps = [], [], [], Counter()
+        self._act = act
+
+    def on_remark(self, text):
+        self.remarks.append(text)
+
+    def on_run_start(self, job):
+        self.started.append(job.name)
+
+    def on_step(self, job, step):
+        self.steps[job.name] += 1
+        at_work = set(self.started) - set(self.ended)
+        if self._act and len(self.ended) >= 4 and sum(self.steps[name] > 2 for name in at_work) == 3:
+            self._act()
+            self._act = None
+        return False
+
+    def on_run_end(self, job, record):
+        self.ended.append(job.name)
+
+
+def _on(cluster, **more):
+    return EngineSettings(name="ray", address=cluster.address, **more)
+
+
+SLOW = small_study.study(
+    seeds=[0, 1, 2, 3, 4, 5],
+    recipe={"epochs": 80},
+    candidate=[
+        {"name": "plain", "model": "net.py:slow_plain"},
+        {"name": "dropout", "model": "net.py:slow_dropout"},
+    ],
+)
+ON_PLAIN = [PLAIN, {"name": "on plain", "from": "plain", "train": "head"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stored", [False, True], ids=["folder", "store"])
+def test_a_study_that_loses_a_node_half_way_ends_complete_and_in_the_same_bits(
+    cluster, nodes_see_no_cache_but_theirs, tmp_path, monkeypatch, stored
+):
+    lost = []
+
+    def lose():
+        lost.append(cluster.others[0])
+        cluster.remove_node(cluster.others[0], allow_graceful=False)
+
+    store = str(tmp_path / "bucket") if stored else None
+    ear = Ear(lose)
+    outcome = small_study.train(
+        tmp_path / "ray", SLOW, engine=_on(cluster, store=store), listener=ear, checkpoint_seconds=0.1
+    )
+    assert len(outcome.records) == outcome.trained == 12
+    assert {(record.status, record.reason) for record in outcome.records} == {("finished", None)}
+    assert len(lost) == 1
+    assert any("its node was lost; it goes on elsewhere from its checkpoint" in text for text in ear.remarks)
+    assert sorted(ear.started) == sorted(ear.ended)  # one that starts again is told once
+    assert sum(record.resumed for record in outcome.records) >= 1
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the networks sleep; here they need not
+    local = small_study.train(tmp_path / "local", SLOW)
+    assert small_study.results(outcome.folder) == small_study.results(local.folder)
+    brought = [list((cache / "images").glob("*.u8")) for cache in cluster.caches]
+    assert [len(files) for files in brought] == [1, 1, 1]
+    assert not list((tmp_path / "ray" / "out").rglob("checkpoint.pt"))
+    if stored:
+        assert len(list((tmp_path / "bucket").rglob("record.json"))) == 12
+        assert not list((tmp_path / "bucket").rglob("checkpoint.pt"))
+
+
+@pytest.mark.slow
+def test_what_stands_on_a_run_finds_its_weights_on_any_node(cluster, tmp_path):
+    values = small_study.study(seeds=[0, 1], candidate=ON_PLAIN)
+    outcome = small_study.train(tmp_path / "ray", values, engine=_on(cluster, workers=2))
+    local = small_study.train(tmp_path / "local", values)
+    assert small_study.results(outcome.folder) == small_study.results(local.folder)
+    assert [record.source["candidate"] for record in outcome.records[2:]] == ["plain", "plain"]
+
+
+@pytest.mark.slow
+def test_a_node_without_the_package_or_with_another_one_is_named(cluster, tmp_path, monkeypatch):
+    real = on_ray._looker()
+
+    def other():
+        def look():
+            import os
+
+            found = real()
+            return found | {"torch": None} if os.environ["BAKEOFF_CACHE"].endswith("cache-2") else found
+
+        return look
+
+    monkeypatch.setenv("BAKEOFF_CACHE", str(cache_home()))
+    monkeypatch.setattr(on_ray, "_looker", other)
+    with pytest.raises(
+        ResourceError, match=r"--engine ray: node \S+ \(\w{8}\) has no torch, expected torch 2"
+    ):
+        small_study.train(tmp_path, engine=_on(cluster))
+    assert list(StudyFolder(tmp_path / "out").records()) == []
+
+
+@pytest.mark.slow
+def test_a_node_that_cannot_take_the_images_is_named(cluster, nodes_see_no_cache_but_theirs, tmp_path):
+    (cluster.caches[1]).write_text("no folder")
+    with pytest.raises(ResourceError, match=r"--engine ray: node \S+ \(\w{8}\): cannot write .*cache-1"):
+        small_study.train(tmp_path, engine=_on(cluster))
+
+
+@pytest.mark.slow
+def test_a_run_that_no_node_has_room_for_is_refused(cluster, tmp_path):
+    with pytest.raises(
+        ResourceError, match="no node has room for a run, which takes 3 CPUs; the largest has 1"
+    ):
+        small_study.train(tmp_path, threads=3, engine=_on(cluster))
