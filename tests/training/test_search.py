@@ -23,6 +23,7 @@ from bakeoff.searching.points import network_of
 from bakeoff.spec import CandidateSpec, digest
 from bakeoff.spec.macro import Macro
 from bakeoff.spec.search import SearchSpec
+from bakeoff.spec.space import SPACE as SPACE_TABLE
 from bakeoff.training import search as module
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
@@ -285,4 +286,76 @@ def test_a_network_that_diverges_in_its_trial_does_not_end_the_search(tmp_path, 
     journal = TrialsFile(folder.trials_path).read()
     assert journal.ended[0].status == "diverged"
     assert journal.final["number"] != 0
+    assert record.status == "finished"
+
+
+def test_what_another_search_has_left_in_the_folder_is_not_continued(tmp_path, data):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(Stopped):
+        run_search(asked(tmp_path, data, seed=1, budget="15ep"), folder, Ear(14))
+    TrialsFile(folder.trials_path).beat(1e6)
+    job = asked(tmp_path, data, budget="12ep")
+    record = run_search(job, folder, Ear())
+    fresh = RunFolder(tmp_path / "fresh")
+    run_search(job, fresh, Ear())
+    assert trials_of(folder) == trials_of(fresh)
+    assert TrialsFile(folder.trials_path).read().plan["identity"] == job.identity
+    assert record.search["seconds"] < 1e6
+
+
+def test_a_search_with_a_budget_is_another_one_than_a_search_without(tmp_path):
+    def digested(**search: Any) -> str:
+        return architecture_digest(Searched(search=SearchSpec.model_validate(search)), tmp_path)
+
+    assert digested(trials=20) != digested(trials=20, budget="30ep")
+    assert digested(trials=20, budget="60ep") == digested(trials=20, budget="30ep")
+
+
+def test_a_final_training_that_failed_is_charged_and_its_retry_has_what_is_left(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job: 2000.0)
+    real = module.train_run
+
+    def breaks(job, folder, listener, **options):
+        record = replace(real(job, folder, listener, **options), status="failed", reason="broken")
+        folder.write(record)
+        return record
+
+    monkeypatch.setattr(module, "train_run", breaks)
+    folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data, budget="6s", trials=2)
+    assert run_search(job, folder, Ear()).status == "failed"
+    file = TrialsFile(folder.trials_path)
+    charged = file.charged()
+    assert charged > file.read().final["seconds"]
+    heard = []
+    monkeypatch.setattr(module, "train_run", lambda job, *_, **__: heard.append(job) or real(job, *_, **__))
+    folder.reopen()
+    record = run_search(job, folder, Ear())
+    assert record.status == "finished"
+    assert heard[0].recipe.length.amount <= max(0.01, 6 - charged)
+    assert not file.clock_path.exists()
+
+
+def test_proposals_that_are_all_refused_end_a_search_that_has_results(tmp_path, data, monkeypatch):
+    real = module._Search._weighed
+
+    def strict(self, proposal, limits, rung):
+        trial, reason = real(self, proposal, limits, rung)
+        return trial, reason or ("parameters: 9, at most 5" if proposal.number == 2 else "")
+
+    monkeypatch.setattr(module._Search, "_weighed", strict)
+    monkeypatch.setattr(module, "ATTEMPTS", 3)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data), folder, Ear())
+    assert (record.status, record.search["trials"]) == ("finished", 2)
+    assert record.search["refused"] == {"parameters": 3}
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_no_network_is_tried_twice_in_a_space_that_is_exhausted(tmp_path, data, method):
+    start = {name: dimension.start for name, dimension in SPACE_TABLE.items()}
+    space = {**start, "stages": 2, "width": [16, 24], "depth": 0, "batch_size": 32}
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data, budget="60ep", method=method, space=space), folder, Ear())
+    points = [trial["point"] for trial in trials_of(folder) if trial["rung"] == 0]
+    assert [points.count(point) for point in points] == [1, 1]
     assert record.status == "finished"

@@ -3,7 +3,7 @@
 A line is written at once and flushed; what a killed process has left of one is cut off by the next line.
 So the best so far survives, and a search continues behind its last line.
 
-    {"kind": "plan", ...}      rungs, first of all: what was measured and decided once
+    {"kind": "plan", ...}      rungs, first of all: what was measured and decided once, and whose search it is
     {"kind": "trial", ...}     a `Trial`: a network trained at one rung, or refused by a filter
     {"kind": "final", ...}     which trial won, before its final training; another line if that diverges
 """
@@ -132,12 +132,18 @@ class TrialsFile:
         """Return the seconds that were charged before this process, by the clock's last stroke."""
         beat = read_json(self.clock_path, "a search's clock", dict) or {}
         seconds = beat.get("seconds", 0.0)
-        last = [trial.elapsed for trial in self.read().trials]
-        return max([float(seconds), *last], default=0.0)
+        journal = self.read()
+        ended = [trial.elapsed for trial in journal.trials]
+        return max([float(seconds), *ended, float(journal.final.get("seconds", 0.0))])
 
     def beat(self, seconds: float) -> None:
         """Note what is charged by now, so that a killed process has paid for what it did."""
         write_json(self.clock_path, {"seconds": round(seconds, 3)})
+
+    def discard(self) -> None:
+        """Remove the journal and its clock."""
+        self.stop_clock()
+        self.path.unlink(missing_ok=True)
 
     def stop_clock(self) -> None:
         """Remove the clock: the search has ended."""

@@ -107,7 +107,7 @@ def run_search(
             break
         folder.reopen()
         record = train_run(next_best, folder, search.ear(next_best), checkpoint_seconds=checkpoint_seconds)
-    search.file.stop_clock()
+    search.close(record)
     return record
 
 
@@ -138,11 +138,20 @@ class _Search:
         self.checkpoint_seconds = checkpoint_seconds
         self.spec: SearchSpec = job.search_spec
         self.file = TrialsFile(folder.trials_path)
+        self._forget_other()
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
         self.speeds = Speeds(job.cache_dir, job)
         self.reference: float | None = None  # images a second of the first network, where the clock counts
         self.fixed = 1.0  # share of a step's cost that smaller images do not save
+
+    def _forget_other(self) -> None:
+        """Remove what a search that was asked for otherwise has left: none of it holds for this one."""
+        plan = self.file.read().plan
+        if plan and plan.get("identity") != self.job.identity:
+            self.file.discard()
+            self.folder.clear_unfinished()
+            self.folder.network_path.unlink(missing_ok=True)
 
     def find(self) -> Job:
         """Run trials until their share is spent, and say what the final training is.
@@ -191,6 +200,13 @@ class _Search:
         self._choose(journal.without(tried), spent, diverged=tried)
         return self._final_job(self.file.read())
 
+    def close(self, record: RunRecord) -> None:
+        """Stop the clock; behind what failed, and is tried again, it stands where it is."""
+        if record.status == "failed":
+            self.file.beat(self.clock.charged)
+        else:
+            self.file.stop_clock()
+
     # --- the plan ---
 
     def _plan(self) -> dict[str, Any]:
@@ -223,6 +239,7 @@ class _Search:
             "trials": planned.trials, "reference_images_per_second": rate, "fixed_share": fixed,
             "method": self.spec.method,
             "seed": self.job.seed,
+            "identity": self.job.identity,
         }  # fmt: skip
 
     def _counted(self, length: Any) -> float:
@@ -262,12 +279,14 @@ class _Search:
         if begun and not self._affords(rung, self.reference):
             return False
         refused = [t for t in journal.trials if t.number == number and t.status == "refused"]
-        if len(refused) >= ATTEMPTS:
-            refuse_empty(refused, limits)
         proposal = propose(
             self.spec, journal.trials, number=number, attempt=len(refused), seed=self.job.seed,
             pixels=self._pixels, planned=steps.trials,
         )  # fmt: skip
+        if len(refused) >= ATTEMPTS or proposal.point in [t.point for t in journal.trials]:
+            if not begun:
+                refuse_empty(refused, limits)
+            return False  # nothing new is left: the best of what was trained is the winner
         trial, reason = self._weighed(proposal, limits, rung)
         if reason:
             self.file.add_trial(
