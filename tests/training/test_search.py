@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
+from bakeoff.errors import ConfigError
 from bakeoff.models import architecture
 from bakeoff.models.architecture import OnBackbone, Searched, architecture_digest
 from bakeoff.models.written import read_architecture
@@ -208,7 +210,7 @@ def test_what_filters_refuse_is_not_trained(tmp_path, data):
 
 
 def test_a_budget_in_seconds_plans_by_the_measured_speed_and_keeps_it(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job: 2000.0)
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
     folder = RunFolder(tmp_path / "run")
     record = run_search(asked(tmp_path, data, budget="6s"), folder, Ear())
     journal = TrialsFile(folder.trials_path).read()
@@ -271,6 +273,75 @@ def test_a_winner_that_diverges_in_its_final_training_is_followed_by_the_next_be
     assert folder.read() == record
 
 
+def test_killed_behind_the_record_of_a_winner_that_diverged_it_still_goes_on(tmp_path, data, monkeypatch):
+    """The record of a winner that diverged is taken back before its successor is looked for."""
+    real, seen = module.train_run, []
+
+    def first_diverges(job, folder, listener, **options):
+        record = real(job, folder, listener, **options)
+        if seen:
+            return record
+        folder.test_readings_path.unlink()
+        folder.write(replace(record, status="diverged", reason="the loss was nan"))
+        return folder.read()
+
+    def killed(self, record):
+        seen.append(self.folder.read())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train_run", first_diverges)
+    monkeypatch.setattr(module._Search, "_next_best", killed)
+    folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(job, folder, Ear())
+    assert seen == [None]
+    assert run_search(job, folder, Ear()).status == "finished"
+
+
+@pytest.mark.parametrize("trials", [1, 30])
+def test_a_winner_that_fails_has_a_successor_or_keeps_its_record(tmp_path, data, monkeypatch, trials):
+    real, heard = module.train_run, []
+
+    def first_fails(job, folder, listener, **options):
+        heard.append(job)
+        if len(heard) > 1:
+            return real(job, folder, listener, **options)
+        record = module.Account().record(job, "failed", "RuntimeError: no memory", [])
+        folder.write(record)
+        folder.traceback_path.write_text("where")
+        return record
+
+    monkeypatch.setattr(module, "train_run", first_fails)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data, trials=trials), folder, Ear())
+    assert folder.read() == record
+    assert record.status == ("failed" if trials == 1 else "finished")
+    assert folder.traceback_path.exists() == (trials == 1)
+
+
+def test_an_error_behind_a_winner_that_diverged_is_a_failed_run_and_not_the_studys_end(
+    tmp_path, data, monkeypatch
+):
+    real = module.train_run
+
+    def diverges(job, folder, listener, **options):
+        record = replace(real(job, folder, listener, **options), status="diverged", reason="nan")
+        folder.test_readings_path.unlink()
+        return record
+
+    def breaks(self, record):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(module, "train_run", diverges)
+    monkeypatch.setattr(module._Search, "_next_best", breaks)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data), folder, Ear())
+    assert (record.status, record.reason) == ("failed", "RuntimeError: no memory")
+    assert record.search["trials"] >= 4
+    assert record.search["seconds"] > 0
+    assert "no memory" in folder.traceback_path.read_text()
+
+
 def test_a_network_that_diverges_in_its_trial_does_not_end_the_search(tmp_path, data, monkeypatch):
     real = module.train_trial
 
@@ -312,7 +383,7 @@ def test_a_search_with_a_budget_is_another_one_than_a_search_without(tmp_path):
 
 
 def test_a_final_training_that_failed_is_charged_and_its_retry_has_what_is_left(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job: 2000.0)
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
     real = module.train_run
 
     def breaks(job, folder, listener, **options):
@@ -359,3 +430,99 @@ def test_no_network_is_tried_twice_in_a_space_that_is_exhausted(tmp_path, data, 
     points = [trial["point"] for trial in trials_of(folder) if trial["rung"] == 0]
     assert [points.count(point) for point in points] == [1, 1]
     assert record.status == "finished"
+
+
+def test_the_smallest_budget_pays_for_the_final_training_and_what_closes_it(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 20.0)
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(asked(tmp_path, data, budget="30s", share=0.9), folder, Ear())
+    # The end has 10 % less the reserve: an epoch of 96 images, 72 predictions at half, half a second.
+    smallest = math.ceil((96 / 16 / 2**0.5 + 72 / 2 / 20 + 0.5) / 0.09)
+    assert f"({smallest}s) on this machine" in str(record.reason)
+    told = asked(tmp_path, data, budget=f"{smallest}s", share=0.9)
+    assert module._Search(told, folder, Ear(), 60.0)._plan()["trials"] >= 1
+
+
+def test_validating_is_counted_in_what_a_trial_costs(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
+    search = module._Search(asked(tmp_path, data, budget="60s"), RunFolder(tmp_path / "run"), Ear(), 60.0)
+    search.reference = 2000.0
+    rung = module.Rung(8, 1.0)
+    assert search._affords(rung, 2000.0)
+    many = replace(data, validation=np.resize(data.validation, 200_000))
+    search.job = replace(search.job, data=many)
+    assert not search._affords(rung, 2000.0)
+
+
+def test_measuring_ends_when_the_trials_share_is_spent_before_anything_has_begun(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
+    real = module._Search._weighed
+
+    def slow(self, proposal, limits, rung):
+        self.clock.charged_before += 1.0
+        return real(self, proposal, limits, rung)[0], "images_per_second: 1, at least 2"
+
+    monkeypatch.setattr(module._Search, "_weighed", slow)
+    record = run_search(asked(tmp_path, data, budget="9s"), RunFolder(tmp_path / "run"), Ear())
+    assert record.status == "failed"
+    assert "the share for trials was spent before one began" in str(record.reason)
+    assert 1 <= record.search["refused"]["images_per_second"] <= 4
+
+
+def test_a_pretrained_network_that_does_not_fit_is_refused_and_the_search_goes_on(
+    tmp_path, data, monkeypatch
+):
+    real = module.build_network
+
+    def build(network, *, image_size, **options):
+        if image_size < 32:
+            raise ConfigError(f"timm:test_resnet takes no images of {image_size} pixels")
+        return real(network, image_size=image_size, **options)
+
+    monkeypatch.setattr(module, "build_network", build)
+    monkeypatch.setattr(architecture, "find_weights", lambda *_, **__: pytest.fail("its weights are read"))
+    job = asked(tmp_path, data, budget="40ep", method="random", backbones=["timm:test_resnet"])
+    job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 16}))
+    folder = RunFolder(tmp_path / "run")
+    record = run_search(job, folder, Ear())
+    assert record.status == "finished"
+    reasons = {trial["reason"] for trial in trials_of(folder) if trial["status"] == "refused"}
+    assert reasons == {"cannot be trained: timm:test_resnet takes no images of 16 pixels"}
+
+
+def test_a_pretrained_network_is_tried_only_if_it_takes_the_images_of_every_rung(tmp_path, data, monkeypatch):
+    heard: list[int] = []
+    real = module.build_network
+
+    def build(network, *, image_size, **options):
+        heard.append(image_size)
+        return real(network, image_size=image_size, **options)
+
+    monkeypatch.setattr(module, "build_network", build)
+    job = asked(tmp_path, data, backbones=["timm:test_resnet"])
+    job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 64}))
+    search = module._Search(job, RunFolder(tmp_path / "run"), Ear(), 60.0)
+    search._sizes = (32, 48)
+    search._counts({"network": "timm:test_resnet"})
+    assert heard == [32, 48, 64]
+
+
+def test_a_limit_of_speed_that_was_given_is_measured_at_full_size(tmp_path, data, monkeypatch):
+    asked_for: list[int] = []
+
+    def rate(self, job, **_):
+        asked_for.append(job.input_size)
+        return 2000.0
+
+    monkeypatch.setattr(module.Speeds, "images_per_second", rate)
+    job = asked(tmp_path, data, budget="12ep", min_images_per_second=5.0)
+    job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 32}))
+    run_search(job, RunFolder(tmp_path / "run"), Ear())
+    assert set(asked_for) == {32}
+
+
+def test_where_trials_are_counted_so_many_are_planned(tmp_path, data):
+    search = module._Search(
+        asked(tmp_path, data, budget=None, trials=40), RunFolder(tmp_path / "run"), Ear(), 60.0
+    )  # fmt: skip
+    assert search._plan()["trials"] == 40

@@ -61,3 +61,17 @@ def test_a_damaged_table_is_measured_again(tmp_path, timed):
     table.images_per_second(job)
     table.path.write_text("{")
     assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job) == 200.0
+
+
+def test_what_was_cut_short_is_too_slow_and_is_not_kept(tmp_path, monkeypatch):
+    heard: list[float] = []
+
+    def measure(job, *, longest, **options):
+        heard.append(longest)
+        return Measured(0.1, 0.01, 10, 10, 900.0, is_cut_short=True)
+
+    monkeypatch.setattr(speeds, "measure", measure)
+    job = jobs.make_job(tmp_path)  # batches of eight
+    for _ in range(2):
+        assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job, least=100.0) < 100.0
+    assert heard == [pytest.approx(speeds.HOPELESS * 8 / 100)] * 2
