@@ -437,7 +437,7 @@ def test_the_smallest_budget_pays_for_the_final_training_and_what_closes_it(tmp_
     folder = RunFolder(tmp_path / "run")
     record = run_search(asked(tmp_path, data, budget="30s", share=0.9), folder, Ear())
     # The end has 10 % less the reserve: an epoch of 96 images, 72 predictions at half, half a second.
-    smallest = math.ceil((96 / 16 / 2**0.5 + 72 / 2 / 20 + 0.5) / 0.09)
+    smallest = math.ceil((96 / 20 + 72 / 2 / 20 + 0.5) / 0.09)
     assert f"({smallest}s) on this machine" in str(record.reason)
     told = asked(tmp_path, data, budget=f"{smallest}s", share=0.9)
     assert module._Search(told, folder, Ear(), 60.0)._plan()["trials"] >= 1
@@ -526,3 +526,74 @@ def test_where_trials_are_counted_so_many_are_planned(tmp_path, data):
         asked(tmp_path, data, budget=None, trials=40), RunFolder(tmp_path / "run"), Ear(), 60.0
     )  # fmt: skip
     assert search._plan()["trials"] == 40
+
+
+def test_a_network_in_which_the_process_ends_is_begun_twice_and_no_more(tmp_path, data):
+    """Killed, a process leaves its begin without an end; asked to stop, it does not."""
+    folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data)
+    for _ in range(3):
+        with pytest.raises(Stopped):
+            run_search(job, folder, Ear(1))
+    file = TrialsFile(folder.trials_path)
+    assert set(file.read().begun.values()) == {0}
+    folder.trial_path.joinpath("checkpoint.pt").unlink()
+    file.path.write_bytes(file.path.read_bytes().splitlines(keepends=True)[0])  # the plan
+    for _ in range(2):
+        file.add("begun", {"at": "trial 0 rung 0"})
+    record = run_search(job, folder, Ear())
+    first = file.read().trials[0]
+    assert (first.status, first.reason) == ("failed", "the process ended in it, 2 times")
+    assert record.status == "finished"
+
+
+def test_a_network_that_ends_the_process_while_it_is_measured_is_refused(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
+    folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data, budget="8s")
+    with pytest.raises(Stopped):
+        run_search(job, folder, Ear(1))
+    for _ in range(2):
+        TrialsFile(folder.trials_path).add("begun", {"at": "speed 0 attempt 0"})
+    run_search(job, folder, Ear())
+    first, second = trials_of(folder)[:2]
+    assert first["reason"] == "cannot be trained: the process ended in measuring it, 2 times"
+    assert (second["number"], second["attempt"]) == (0, 1)
+
+
+def test_all_that_was_charged_is_in_the_record_also_behind_a_kill(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
+    folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data, budget="8s", trials=1)
+    with pytest.raises(Stopped):
+        run_search(job, folder, Ear(1))
+    TrialsFile(folder.trials_path).beat(2.5)
+    record = run_search(job, folder, Ear())
+    assert folder.read() == record
+    assert record.search["charged"] >= 2.5 + record.train_seconds
+    assert record.search["charged"] >= record.search["seconds"] + record.train_seconds
+
+
+def test_a_trial_takes_as_long_as_the_first_ones_by_the_speeds_themselves(tmp_path, data):
+    search = module._Search(asked(tmp_path, data, budget="60s"), RunFolder(tmp_path / "run"), Ear(), 60.0)
+    search.reference = 1000.0
+    assert search._length(module.Rung(8, 2.0), 1180.0) == pytest.approx(2.36)
+    assert search._length(module.Rung(8, 2.0), 800.0) == pytest.approx(1.6)
+
+
+def test_checkpoints_of_the_final_training_are_rare_where_saving_takes_long(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
+    monkeypatch.setattr(module._Search, "_seconds_of_saving", lambda self, parameters: 0.5)
+    real, heard = module.train_run, []
+
+    def hear(job, folder, listener, *, checkpoint_seconds):
+        heard.append(checkpoint_seconds)
+        return real(job, folder, listener, checkpoint_seconds=checkpoint_seconds)
+
+    monkeypatch.setattr(module, "train_run", hear)
+    run_search(asked(tmp_path, data, budget="6s", trials=1), RunFolder(tmp_path / "run"), Ear())
+    assert heard == [100.0]  # of which a save is half a percent
+
+
+def test_saving_is_timed_by_a_file_that_does_not_stay(tmp_path, data):
+    folder = RunFolder(tmp_path / "run")
+    search = module._Search(asked(tmp_path, data), folder, Ear(), 60.0)
+    assert search._seconds_of_saving(1000) > 0
+    assert not folder.trial_path.exists()

@@ -75,3 +75,16 @@ def test_what_was_cut_short_is_too_slow_and_is_not_kept(tmp_path, monkeypatch):
     for _ in range(2):
         assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job, least=100.0) < 100.0
     assert heard == [pytest.approx(speeds.HOPELESS * 8 / 100)] * 2
+
+
+def test_two_searches_at_once_keep_each_others_speeds(tmp_path, timed):
+    job = jobs.make_job(tmp_path)
+    one, two = (speeds.Speeds(tmp_path / "cache", job) for _ in range(2))
+    assert one.images_per_second(job) == 100.0
+    other = replace(job, model_digest="another")
+    two._known()
+    one.images_per_second(replace(job, model_digest="third"))
+    two.images_per_second(other)
+    later = speeds.Speeds(tmp_path / "cache", job)
+    assert later.images_per_second(replace(job, model_digest="third")) == 200.0
+    assert later.images_per_second(other) == 300.0

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ from bakeoff.models.architecture import OnBackbone, architecture_digest, build_n
 from bakeoff.models.macro import code, weigh
 from bakeoff.models.pretrained import backbone
 from bakeoff.models.summary import Summary, summarise
-from bakeoff.records import RunFolder, RunRecord
+from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
 from bakeoff.searching.budget import RESERVE, Clock, Purse, refuse_small
@@ -64,7 +65,10 @@ BEAT_SECONDS = 2.0  # between two notes of what is charged
 MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
 QUICKEST = 2.0  # times the first network's pace, up to which a quick one is trained for more epochs
 LOST = 0.01  # of a budget that an interruption may cost at most
+SAVING = 200  # times the seconds that a checkpoint takes, between two of the final training
+STORED = 3  # numbers in a checkpoint for each parameter
 THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
+FATAL = 2  # times that a process ended in a network without a word, behind which it is not begun again
 TUNED = 0.1  # of the rate, for weights that were trained before
 OVERHEAD = 1.0  # seconds of a trial beside its steps and its validation: measuring, building
 PREDICTION = 0.5  # of an image's share of a training step, that predicting it takes, before it is measured
@@ -108,8 +112,7 @@ def run_search(
         record = Account().record(failed, "failed", one_line(error), folder.test_readings())
         folder.write(record)
         folder.clear_unfinished(checkpoint=False)
-    search.close(record)
-    return record
+    return search.close(record)
 
 
 def stand_in(job: Job) -> Job:
@@ -233,12 +236,20 @@ class _Search:
             return {}
         return _told(journal, self.spec, round(self.clock.charged, 3), self.job.recipe)
 
-    def close(self, record: RunRecord) -> None:
-        """Stop the clock; behind what failed, and is tried again, it stands where it is."""
+    def close(self, record: RunRecord) -> RunRecord:
+        """Stop the clock, and say in the record all that was charged.
+
+        Behind what failed, and is tried again, the clock stands where it is.
+        """
         if record.status == "failed":
             self.file.beat(self.clock.charged)
         else:
             self.file.stop_clock()
+        if not record.search:
+            return record
+        record = replace(record, search={**record.search, "charged": round(self.clock.charged, 3)})
+        self.folder.write(record)
+        return record
 
     # --- the plan ---
 
@@ -256,7 +267,7 @@ class _Search:
         images = len(self.job.data.train)
         shape: dict[str, Any] = {"pixels": self._pixels, "images": images, "batch": batch}
         if rate is not None:
-            epoch = images / _rounded(rate)
+            epoch = images / float(f"{rate:.3g}")
             available = self.purse.for_trials / epoch
         else:
             length, epoch = self.job.recipe.length, 1.0
@@ -355,9 +366,13 @@ class _Search:
             # A limit that was given is one at full size; the other one is for what trials cost.
             at = Rung(self._pixels, 1.0) if self.spec.min_images_per_second else rung
             cost, least = self._cost(at), limits.images_per_second or 0.0
+            name = f"speed {proposal.number} attempt {proposal.attempt}"
+            if self.file.read().begun.get(name, 0) >= FATAL:
+                return trial, f"cannot be trained: the process ended in measuring it, {FATAL} times"
             self.beat()
             job = self._trial_job(proposal.point, at, "rate")
-            rate = self.speeds.images_per_second(job, least=least / cost) * cost
+            with self._at(name):
+                rate = self.speeds.images_per_second(job, least=least / cost) * cost
             self.beat()
         except Exception as error:  # of this network alone, of any kind: others may do
             if isinstance(error, NO_FAULT_OF_ITS_OWN):
@@ -384,9 +399,18 @@ class _Search:
         started = time.monotonic()
         name = f"trial {trial.number} rung {number}"
         rung = replace(rung, epochs=self._length(rung, trial.images_per_second))
+        if self.file.read().begun.get(name, 0) >= FATAL:
+            self.file.add_trial(
+                replace(
+                    trial, rung=number, pixels=rung.pixels, epochs=rung.epochs, status="failed",
+                    reason=f"the process ended in it, {FATAL} times", elapsed=round(self.clock.charged, 3),
+                )
+            )  # fmt: skip
+            return True
         job = self._trial_job(trial.point, rung, name)
         scratch = RunFolder(self.folder.trial_path)
-        shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
+        with self._at(name):
+            shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
         scratch.clear_unfinished()
         accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
         if not trial.images_per_second and shown.seconds:
@@ -402,6 +426,15 @@ class _Search:
         )  # fmt: skip
         return True
 
+    @contextmanager
+    def _at(self, name: str) -> Iterator[None]:
+        """Note what is at work, so that what ends the process is known when the search goes on."""
+        self.file.add("begun", {"at": name})
+        try:
+            yield
+        finally:
+            self.file.add("left", {"at": name})
+
     def _length(self, rung: Rung, images_per_second: float) -> float:
         """Return the epochs of a trial at a rung; by the clock, what takes as long as the first one.
 
@@ -409,7 +442,7 @@ class _Search:
         """
         if self.reference is None:
             return rung.epochs
-        pace = _rounded(images_per_second) / _rounded(self.reference)
+        pace = images_per_second / self.reference
         return float(f"{rung.epochs * min(max(pace, SLOWEST), QUICKEST):.3g}")
 
     def _affords(self, rung: Rung, images_per_second: float | None) -> bool:
@@ -500,12 +533,23 @@ class _Search:
             return {"epochs": max(budget.amount - float(journal.final["epochs"]), 0.01)}
         done = seconds_of(self.folder.checkpoint_path, job.identity)
         measured = measure(job, steps=2, seconds=OVERHEAD)
+        rare = SAVING * self._seconds_of_saving(measured.parameters)
+        self.checkpoint_seconds = max(self.checkpoint_seconds, rare)
         left = self.purse.final_seconds(
             self.clock.charged,
             closing=_closing(job, measured.seconds_per_prediction, done),
             validation=_validation(job, measured),
         )
         return {"time": f"{max(left + done, 0.01):.2f}s"}
+
+    def _seconds_of_saving(self, parameters: int) -> float:
+        """Time the writing of as many bytes as a checkpoint has: weights, and what an optimizer keeps."""
+        content, started = bytes(4 * STORED * parameters), time.monotonic()
+        with writing(self.folder.trial_path / "timed") as partial:
+            partial.write_bytes(content)
+        took = time.monotonic() - started
+        shutil.rmtree(self.folder.trial_path, ignore_errors=True)
+        return took
 
     # --- what is heard ---
 
@@ -562,18 +606,6 @@ class _Ear:
         """Pass on an evaluation."""
         self._search.beat()
         self._search.listener.on_evaluation(split, done, total)
-
-
-def _rounded(rate: float) -> float:
-    """Round a measured rate to a power of the root of two, so that the next measurement plans the same.
-
-    >>> _rounded(400.0) == _rounded(430.0)
-    True
-    """
-    power = 0
-    while 2 ** ((power + 0.5) / 2) < rate:
-        power += 1
-    return float(2 ** (power / 2))
 
 
 def _validation(job: Job, found: Measured) -> float:

@@ -67,6 +67,8 @@ class Speeds:
             rate = round(found.images_per_second, 2)
             if found.is_cut_short:  # rough, but sure to be too slow
                 return min(rate, round(least / HOPELESS, 2))
+            self._table = None
+            table = self._known()  # as it is by now: another search may have added to it
             table[key] = rate
             with suppress(ResourceError):  # without a cache it is measured again, nothing else
                 write_json(self.path, {"machine": self._machine, "images_per_second": table})
