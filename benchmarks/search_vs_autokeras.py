@@ -8,7 +8,8 @@ The first ten classes of Tiny ImageNet at 64 pixels: 4,500 training and 500 vali
 by seed: AutoKeras with its defaults, stopped at the budget, its best saved weights scored; ours from scratch,
 its trials and its final training within the budget; test images are predicted with their mirror images by
 ours alone, whose budget pays for it (AutoKeras has no such setting). Behind each of our runs the network that
-is handed over (`bakeoff.load`) predicts the test images again, which must agree with the record image by image.
+is handed over (`bakeoff.load`) predicts the test images again, which must agree with the record image by
+image.
 """
 
 from __future__ import annotations

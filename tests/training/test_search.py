@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from bakeoff.errors import ConfigError
+from bakeoff.evidence.trials import summarise_search
 from bakeoff.models import architecture
 from bakeoff.models.architecture import OnBackbone, Searched, architecture_digest
 from bakeoff.models.written import read_architecture
@@ -340,6 +341,7 @@ def test_an_error_behind_a_winner_that_diverged_is_a_failed_run_and_not_the_stud
     assert record.search["trials"] >= 4
     assert record.search["seconds"] > 0
     assert "no memory" in folder.traceback_path.read_text()
+    assert summarise_search(record, folder.trials_path) is None  # there is no winner to be shown
 
 
 def test_a_network_that_diverges_in_its_trial_does_not_end_the_search(tmp_path, data, monkeypatch):

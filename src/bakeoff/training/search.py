@@ -153,7 +153,7 @@ class _Search:
     def _forget_other(self) -> None:
         """Remove what a search that was asked for otherwise has left: none of it holds for this one."""
         plan = self.file.read().plan
-        if plan and plan.get("identity") != self.job.identity:
+        if plan.get("identity") != self.job.identity:
             self.file.discard()
             self.folder.clear_unfinished()
             self.folder.network_path.unlink(missing_ok=True)
@@ -310,7 +310,9 @@ class _Search:
         if rate is not None:
             cheapest += max(self.clock.charged, OVERHEAD) + OVERHEAD
             cheapest += len(self.job.data.validation) * PREDICTION / rate
-            rest += _closing(self.job, PREDICTION / rate, 0.0)
+            rest += _closing(replace(self.job, timed=False), PREDICTION / rate, 0.0, rest)
+            if self.job.timed:  # which takes the longer, the longer the training is
+                rest += min(2 * SECONDS + LEAST_SECONDS, max(3 * LEAST_SECONDS, rest + 2 * LEAST_SECONDS))
             kept = RESERVE
         refuse_small(self.purse.budget, max(cheapest / self.spec.share, rest / (1 - self.spec.share - kept)))
 
@@ -537,7 +539,9 @@ class _Search:
         self.checkpoint_seconds = max(self.checkpoint_seconds, rare)
         left = self.purse.final_seconds(
             self.clock.charged,
-            closing=_closing(job, measured.seconds_per_prediction, done),
+            closing=_closing(
+                job, measured.seconds_per_prediction, done, max(0.0, budget.amount - self.clock.charged)
+            ),
             validation=_validation(job, measured),
         )
         return {"time": f"{max(left + done, 0.01):.2f}s"}
@@ -614,12 +618,16 @@ def _validation(job: Job, found: Measured) -> float:
     return len(job.data.validation) * found.seconds_per_prediction / epoch
 
 
-def _closing(job: Job, seconds_per_prediction: float, done: float) -> float:
-    """Return the seconds behind the last step: the final evaluation, and timing predictions."""
+def _closing(job: Job, seconds_per_prediction: float, done: float, left: float) -> float:
+    """Return the seconds behind the last step: the final evaluation, and timing predictions.
+
+    Timing takes twice a quarter of the training, which is no longer than what is left of the budget.
+    """
     images = len(job.data.validation) + len(job.data.test)
     evaluation = VIEWS[job.recipe.test_views] * images * seconds_per_prediction
     last = len(job.data.validation) * seconds_per_prediction
-    timing = 2 * SECONDS + LEAST_SECONDS if job.timed and not done else 0.0
+    each = min(SECONDS, max(LEAST_SECONDS, left / 4))
+    timing = 2 * each + LEAST_SECONDS if job.timed and not done else 0.0
     return evaluation + last + timing + OVERHEAD / 2
 
 
