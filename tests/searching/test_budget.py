@@ -43,8 +43,10 @@ def test_a_small_budget_is_refused_with_the_smallest_that_would_do():
         refuse_small(Length(5, "seconds"), 42.4)
     assert str(caught.value) == (
         "search.budget: got 5s, too small for one trial and its final training; "
-        "expected at least 42 s (42s) on this machine"
+        "expected at least 43 s (43s) on this machine"
     )
     with pytest.raises(ConfigError, match=r"got 0\.5ep.*expected at least 2ep"):
         refuse_small(Length(0.5, "epochs"), 2.0)
+    with pytest.raises(ConfigError, match=r"expected at least 2\.35ep"):
+        refuse_small(Length(0.5, "epochs"), 2.341)
     refuse_small(Length(43, "seconds"), 42.4)

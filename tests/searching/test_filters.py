@@ -35,3 +35,14 @@ def test_an_empty_space_names_the_filter_that_emptied_it_first():
     assert "of 8 proposals max_parameters = 5 refused 6, max_multiplications = 5 refused 2" in str(
         caught.value
     )
+    with pytest.raises(ConfigError, match=r"search\.budget: the share .* of 8 proposals max_parameters = 5"):
+        refuse_empty(refused, Limits(parameters=5), spent=True)
+
+
+def test_what_multiplies_so_often_that_it_must_be_slow_is_not_even_timed():
+    limits = Limits.of(SearchSpec(budget="1m"), 400.0, 1_000_000)
+    assert limits.timed == 16_000_000  # four times what a quarter of the speed allows
+    assert "images_per_second: not timed" in limits.counted(1, 16_000_001)
+    assert limits.counted(1, 16_000_000) == ""
+    assert Limits.of(SearchSpec(budget="1m", min_images_per_second=4.0), 400.0, 1000).timed == 400_000
+    assert Limits.of(SearchSpec(budget="1m"), 400.0).timed is None

@@ -82,7 +82,14 @@ def test_chance_has_some_trials_of_one_length_at_full_size():
 
 
 @pytest.mark.parametrize("most", [1, 4, 30])
-def test_a_count_of_trials_is_kept(most):
+def test_a_count_of_trials_is_never_exceeded(most):
     found = ladder(200.0, pixels=32, images=1000, batch=64, most=most)
     assert found is not None
-    assert found.trials == most
+    assert found.trials == min(most, 9)  # nine are what it can pay for
+
+
+def test_a_number_of_trials_beside_a_budget_is_a_limit_and_no_plan():
+    shape = {"pixels": 64, "images": 4500, "batch": 128}
+    assert ladder(200, most=1000, **shape).trials == ladder(200, **shape).trials
+    assert ladder(200, most=4, **shape).trials == 4
+    assert one_rung(20, most=1000, **shape).trials == one_rung(20, **shape).trials

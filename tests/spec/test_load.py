@@ -54,6 +54,15 @@ def test_the_classic_study_holds_what_was_published():
     assert str(study.recipe_of(every).length) == "5ep"
 
 
+def test_the_classic_study_compares_its_search_under_an_equal_budget():
+    study, _ = load_study("classic")
+    (task,) = (one for one in study.tasks if one.name == "200 classes, 60 min")
+    search, model4 = study.candidates_of(task)
+    assert (task.control, search.name, model4.name) == ("budget", "search", "model4, 60 min")
+    length = study.recipe_of(task).length
+    assert length == search.search.budget == study.recipe_for(task, model4).length
+
+
 def test_a_file_tells_its_folder_for_the_relative_paths_in_it(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     study, folder = load_study("mine.toml")

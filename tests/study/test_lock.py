@@ -1,6 +1,7 @@
 """What a study's folder holds constant, what may be added to it, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import layouts
 import pytest
@@ -78,6 +79,17 @@ def test_what_has_no_result_yet_may_change_or_go(folder):
     _open(folder)  # and gone altogether
     with pytest.raises(StudyError, match=r"differing in task 'digits'\.image_size"):
         _open(folder, task=[{**TASK, "image_size": 16}, second])
+
+
+def test_what_failed_may_be_changed_unless_it_has_read_test_images(folder):
+    changed = [CANDIDATES[0], {**CANDIDATES[1], "input_size": 16}]
+    (record,) = (one for one in folder.records() if one.candidate == "dropout")
+    run = folder.run(record.task, record.candidate, record.seed)
+    run.write(replace(record, status="failed", reason="too small", test_readings=[]))
+    _open(folder, candidate=changed)
+    run.write(replace(record, status="failed", reason="too small"))
+    with pytest.raises(StudyError, match=r"candidate 'dropout'\.input_size"):
+        _open(folder, candidate=changed)
 
 
 def test_an_added_candidate_task_and_seed_are_all_that_is_trained(folder):

@@ -113,6 +113,13 @@ def test_the_time_of_a_step_is_the_mean_over_the_steps_behind_the_warm_up(monkey
     assert measure(make_job(tmp_path, epochs=9.0), seconds=201).seconds_per_step == 1.5  # two in any case
 
 
+def test_a_step_that_takes_too_long_ends_a_measurement_at_once(monkeypatch, tmp_path):
+    short = measure(make_job(tmp_path, epochs=9.0), longest=0.0)
+    assert short.is_cut_short
+    assert short.images_per_second > 0
+    assert not measure(make_job(tmp_path, epochs=9.0), longest=1e9).is_cut_short
+
+
 def test_a_measurement_waits_for_each_step_that_a_gpu_may_still_compute(monkeypatch, tmp_path):
     read = []
     item = torch.Tensor.item

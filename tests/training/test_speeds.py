@@ -61,3 +61,30 @@ def test_a_damaged_table_is_measured_again(tmp_path, timed):
     table.images_per_second(job)
     table.path.write_text("{")
     assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job) == 200.0
+
+
+def test_what_was_cut_short_is_too_slow_and_is_not_kept(tmp_path, monkeypatch):
+    heard: list[float] = []
+
+    def measure(job, *, longest, **options):
+        heard.append(longest)
+        return Measured(0.1, 0.01, 10, 10, 900.0, is_cut_short=True)
+
+    monkeypatch.setattr(speeds, "measure", measure)
+    job = jobs.make_job(tmp_path)  # batches of eight
+    for _ in range(2):
+        assert speeds.Speeds(tmp_path / "cache", job).images_per_second(job, least=100.0) < 100.0
+    assert heard == [pytest.approx(speeds.HOPELESS * 8 / 100)] * 2
+
+
+def test_two_searches_at_once_keep_each_others_speeds(tmp_path, timed):
+    job = jobs.make_job(tmp_path)
+    one, two = (speeds.Speeds(tmp_path / "cache", job) for _ in range(2))
+    assert one.images_per_second(job) == 100.0
+    other = replace(job, model_digest="another")
+    two._known()
+    one.images_per_second(replace(job, model_digest="third"))
+    two.images_per_second(other)
+    later = speeds.Speeds(tmp_path / "cache", job)
+    assert later.images_per_second(replace(job, model_digest="third")) == 200.0
+    assert later.images_per_second(other) == 300.0

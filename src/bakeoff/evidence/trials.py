@@ -97,13 +97,14 @@ def summarise_search(record: RunRecord, file: Path) -> SearchSummary | None:
         file: Its `trials.jsonl`.
 
     Returns:
-        The summary; None where there is no search, or no journal here.
+        The summary; None where there is no search, it has found nothing, or no journal is here.
 
     Raises:
         StudyError: The journal is damaged.
     """
     journal = TrialsFile(file).read()
-    if not record.search or not journal.trials:
+    found_nothing = record.status == "failed" and not record.architecture
+    if not record.search or not journal.trials or found_nothing:
         return None
     search = record.search
     trials = tuple(_trial(journal, number) for number in sorted({t.number for t in journal.ended}))
@@ -137,7 +138,7 @@ def _end(journal: Journal, last: Trial) -> str:
     if last.status != "ended":
         return f"{last.status}: {last.reason}"
     if last.number in journal.final.get("diverged", ()):
-        return "won, and diverged in its final training"
+        return "won, and diverged or failed in its final training"
     here = sorted((t for t in journal.ended if t.rung == last.rung), key=lambda t: (-t.score, t.number))
     place = [t.number for t in here].index(last.number) + 1
     top = last.rung + 1 >= len(journal.plan.get("rungs", ()))

@@ -195,6 +195,9 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         architecture, Searched
     ):  # what it finds follows from that, the seed, the images and the clock
         settings = architecture.search.model_dump(mode="json", exclude_defaults=True, exclude={"budget"})
+        settings |= (
+            {"budget": True} if architecture.search.budget is not None else {}
+        )  # its size is the recipe's
         return _digest_of({"search": settings, "version": SEARCH_VERSION})
     values = {
         "base": architecture_digest(architecture.base, base_dir),

@@ -3,8 +3,10 @@
 A line is written at once and flushed; what a killed process has left of one is cut off by the next line.
 So the best so far survives, and a search continues behind its last line.
 
-    {"kind": "plan", ...}      rungs, first of all: what was measured and decided once
+    {"kind": "plan", ...}      rungs, first of all: what was measured and decided once, and whose search it is
     {"kind": "trial", ...}     a `Trial`: a network trained at one rung, or refused by a filter
+    {"kind": "begun", "at"}    what is measured or trained from now on, and may be what ends the process
+    {"kind": "left", "at"}     that it is over, or was left in good order
     {"kind": "final", ...}     which trial won, before its final training; another line if that diverges
 """
 
@@ -61,6 +63,7 @@ class Journal:
     plan: Line = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
     final: Line = field(default_factory=dict)
+    begun: Mapping[str, int] = field(default_factory=dict)  # how often each was begun and not left
 
     @property
     def ended(self) -> list[Trial]:
@@ -103,12 +106,15 @@ class TrialsFile:
         plan: Line = {}
         final: Line = {}
         trials = []
+        begun: dict[str, int] = {}
         for number, line in enumerate(self._whole_lines(), start=1):
             try:
                 values = json.loads(line)
                 kind = values.pop("kind")
                 if kind == "trial":
                     trials.append(Trial(**{key: values[key] for key in _TRIAL if key in values}))
+                elif kind in ("begun", "left"):
+                    begun[values["at"]] = begun.get(values["at"], 0) + 1 if kind == "begun" else 0
                 elif kind == "plan":
                     plan = values
                 elif kind == "final":
@@ -118,10 +124,10 @@ class TrialsFile:
                     f"{self.path} is damaged in line {number} ({type(error).__name__}); "
                     "delete it to search anew"
                 ) from None
-        return Journal(plan, tuple(trials), final)
+        return Journal(plan, tuple(trials), final, begun)
 
-    def add(self, kind: Literal["plan", "final"], values: Mapping[str, Any]) -> None:
-        """Append the plan, or the final training."""
+    def add(self, kind: Literal["plan", "final", "begun", "left"], values: Mapping[str, Any]) -> None:
+        """Append the plan, the final training, or the begin of something."""
         self._append({"kind": kind, **values})
 
     def add_trial(self, trial: Trial) -> None:
@@ -132,12 +138,18 @@ class TrialsFile:
         """Return the seconds that were charged before this process, by the clock's last stroke."""
         beat = read_json(self.clock_path, "a search's clock", dict) or {}
         seconds = beat.get("seconds", 0.0)
-        last = [trial.elapsed for trial in self.read().trials]
-        return max([float(seconds), *last], default=0.0)
+        journal = self.read()
+        ended = [trial.elapsed for trial in journal.trials]
+        return max([float(seconds), *ended, float(journal.final.get("seconds", 0.0))])
 
     def beat(self, seconds: float) -> None:
         """Note what is charged by now, so that a killed process has paid for what it did."""
         write_json(self.clock_path, {"seconds": round(seconds, 3)})
+
+    def discard(self) -> None:
+        """Remove the journal and its clock."""
+        self.stop_clock()
+        self.path.unlink(missing_ok=True)
 
     def stop_clock(self) -> None:
         """Remove the clock: the search has ended."""

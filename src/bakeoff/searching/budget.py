@@ -5,6 +5,7 @@ A budget is a promise: measuring, trials, the final training and the last evalua
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,9 +82,11 @@ def refuse_small(budget: Length, smallest: float) -> None:
     """
     if budget.amount < smallest:
         if budget.unit == "seconds":
+            smallest = math.ceil(smallest)  # rounded down, it would be refused in its turn
             words = f"{budget.amount:g}s", f"{format_seconds(smallest)} ({smallest:.0f}s) on this machine"
         else:
-            words = str(budget), f"{smallest:.3g}ep"
+            digits = 2 - math.floor(math.log10(smallest))
+            words = str(budget), f"{math.ceil(smallest * 10**digits - 1e-9) / 10**digits:g}ep"
         raise ConfigError(
             f"search.budget: got {words[0]}, too small for one trial and its final training; "
             f"expected at least {words[1]}"

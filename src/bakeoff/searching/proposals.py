@@ -57,15 +57,20 @@ def propose(
         planned: Trials that are expected to be begun in all.
 
     Returns:
-        A point; the same for the same arguments.
+        A point; the same for the same arguments. One that was tried before where nothing else was found.
     """
     space = spec.bounds
+    tried = [trial.point for trial in trials]
     if spec.method == "random":
-        chance = rng.generator(seed, "search", number, attempt)
-        return Proposal(number, attempt, "chance", draw_point(space, chance))
+        point: Point = {}
+        for again in range(TRIES):
+            parts = (again,) if again else ()
+            point = draw_point(space, rng.generator(seed, "search", number, attempt, *parts))
+            if point not in tried:
+                break
+        return Proposal(number, attempt, "chance", point)
     if number == 0 and attempt == 0:
         return Proposal(number, attempt, "start", start_point(space, pixels))
-    tried = [trial.point for trial in trials]
     best = Journal(trials=tuple(trials)).best
     explored = EXPLORED * planned if planned >= FEW else 1
     local = best is not None and number >= explored

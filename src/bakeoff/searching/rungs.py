@@ -84,7 +84,8 @@ def ladder(
             epochs = spend / bracket * WHOLE / count
         if epochs < (good if shares is LADDERS[0] else shortest):
             continue
-        trials = most if most is not None else max(count, int(count * epochs / longest))
+        trials = max(count, int(count * epochs / longest))
+        trials = trials if most is None else min(most, trials)
         return Ladder(_rungs(pixels, shares, min(epochs, longest)), trials)
     cost = shortest * work(pixels, LADDERS[-1][0][0], fixed)
     if available < cost:
@@ -110,7 +111,8 @@ def one_rung(available: float, *, pixels: int, images: int, batch: int, most: in
     count = min(BY_CHANCE, most or BY_CHANCE)
     longest = LADDERS[0][-1][1] * max(MOST_EPOCHS, MOST_STEPS / steps)
     epochs = min(available * SPARE / count, longest)
-    trials = most if most is not None else max(count, int(available * SPARE / epochs))
+    trials = max(count, int(available * SPARE / epochs))
+    trials = trials if most is None else min(most, trials)
     return Ladder((Rung(pixels, float(f"{epochs:.3g}")),), trials)
 
 

@@ -78,8 +78,11 @@ def open_lock(
 
 
 def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
-    """Write the part of a study that has results, a task's seeds those that have: only that is promised."""
-    records = list(folder.records(spec))
+    """Write the part of a study that has results, a task's seeds those that have: only that is promised.
+
+    What failed before it read a test image is no result: it is tried again, also as its message advises.
+    """
+    records = [one for one in folder.records(spec) if one.status != "failed" or one.test_readings]
     ended = {(record.task, record.candidate) for record in records}
     values = spec.resolved()
     values["task"] = [

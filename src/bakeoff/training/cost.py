@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -45,6 +46,7 @@ class Measured:
     seconds_once: float = 0.0  # of frozen work, which the first run of a candidate pays for all
     seconds_start: float = 0.0  # of fitting the head before the first step
     is_frozen: bool = False  # in part, so that validations between epochs cost next to nothing
+    is_cut_short: bool = False  # by a step that took too long, so that its time is rough
 
 
 def steps_expected(job: Job) -> int | None:
@@ -83,13 +85,14 @@ def training_multiplications(job: Job) -> float:
     return float(BACKWARD * again * seen + once * images * max(1, views_of(job) or 1) + started)
 
 
-def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
+def measure(job: Job, *, steps: int = 6, seconds: float = 10.0, longest: float = math.inf) -> Measured:
     """Time a few training steps and predictions of a job; nothing is written.
 
     Args:
         job: What would be trained.
         steps: At most so many timed steps.
         seconds: Stop earlier after so long; two steps are timed in any case.
+        longest: Stop behind the first step, also one of the warm-up, that takes longer than so many seconds.
 
     Returns:
         Means over the timed steps.
@@ -113,12 +116,14 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
             fitting = PROBE_PASSES * _probe_pass(job, start)
             if some is not None and is_base_frozen(model) and not views_of(job):
                 start = None  # the same
+        watches: list[_Watch] = []
         if job.candidate.probe:
             per_step = _probe_pass(job, some)
         else:
             by_size = []
             for pixels, share in job.recipe.sizes or [(job.input_size, 1.0)]:
-                watch = _Watch(WARM_UP, WARM_UP + steps, seconds / max(1, len(job.recipe.sizes)))
+                watch = _Watch(WARM_UP, WARM_UP + steps, seconds / max(1, len(job.recipe.sizes)), longest)
+                watches.append(watch)
                 with suppress(Stopped, Diverged):  # its steps take as long
                     _short_loop(job, model, store, some, watch, pixels).run(initial_state(model, job))
                 by_size.append((share, watch.seconds_per_step))
@@ -144,6 +149,7 @@ def measure(job: Job, *, steps: int = 6, seconds: float = 10.0) -> Measured:
         seconds_once=once,
         seconds_start=fitting,
         is_frozen=some is not None,
+        is_cut_short=any(watch.cut_short for watch in watches),
     )
 
 
@@ -168,18 +174,22 @@ def _mean_step(job: Job, by_size: Sequence[tuple[float, float]]) -> float:
 class _Watch:
     """Times the steps after the warm-up, and stops when it has seen enough."""
 
-    def __init__(self, first: int, last: int, limit: float) -> None:
-        self._first, self._last, self._limit = first, last, limit
+    def __init__(self, first: int, last: int, limit: float, longest: float = math.inf) -> None:
+        self._first, self._last, self._limit, self._longest = first, last, limit, longest
         self._started = self._before = self._latest = time.perf_counter()
         self._counted = 0
+        self.cut_short = False  # by a step that was too long
 
     def on_step(self, step: Step) -> bool:
         """Note the time of a step."""
         step.loss.item()  # a GPU may still be at work; the loop itself waits for it once an epoch
-        self._latest = time.perf_counter()
+        before, self._latest = self._latest, time.perf_counter()
         if step.steps <= self._first:
             self._before = self._latest
         self._counted = step.steps
+        if self._latest - before > self._longest:
+            self.cut_short = True
+            return True
         enough = step.steps >= self._last or self._latest - self._started > self._limit
         return enough and step.steps >= self._first + 2
 

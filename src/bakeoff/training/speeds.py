@@ -5,6 +5,7 @@ So a second search with the same seed decides by the same numbers as the first.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bakeoff.training.machine import describe_environment
 
 STEPS = 3  # that are timed, behind two that are not
 SECONDS = 2.0  # after which fewer must do
+HOPELESS = 3.0  # times the longest step allowed, behind which one is enough; a first one is slow by itself
 _DECIDING = ("processor", "cores", "torch", "device", "threads")  # of an environment
 
 
@@ -37,11 +39,13 @@ class Speeds:
         self.path = (cache_dir if cache_dir is not None else cache_home()) / "search" / name
         self._table: dict[str, Any] | None = None
 
-    def images_per_second(self, job: Job) -> float:
+    def images_per_second(self, job: Job, *, least: float = 0.0) -> float:
         """Return how many images a second a job trains with, measured if nobody has yet.
 
         Args:
             job: Its network, recipe, size of images and precision count.
+            least: Images a second that are asked for. What is so much slower that one step tells is timed no
+                longer, and not kept.
 
         Returns:
             Images a second.
@@ -57,7 +61,15 @@ class Speeds:
         })  # fmt: skip
         table = self._known()
         if key not in table:
-            table[key] = round(measure(job, steps=STEPS, seconds=SECONDS).images_per_second, 2)
+            batch = min(job.recipe.batch_size, len(job.data.train))
+            longest = HOPELESS * batch / least if least else math.inf
+            found = measure(job, steps=STEPS, seconds=SECONDS, longest=longest)
+            rate = round(found.images_per_second, 2)
+            if found.is_cut_short:  # rough, but sure to be too slow
+                return min(rate, round(least / HOPELESS, 2))
+            self._table = None
+            table = self._known()  # as it is by now: another search may have added to it
+            table[key] = rate
             with suppress(ResourceError):  # without a cache it is measured again, nothing else
                 write_json(self.path, {"machine": self._machine, "images_per_second": table})
         return float(table[key])
