@@ -9,6 +9,7 @@ from bakeoff.records import RunRecord
 from bakeoff.study.engines.engine import Ears, Ended, Order
 from bakeoff.training.external import run_program
 from bakeoff.training.run import RunListener, train_run
+from bakeoff.training.search import run_search
 
 
 class Here:
@@ -69,6 +70,8 @@ def carry_out(order: Order, listener: RunListener) -> RunRecord:
     try:
         if job.is_external:
             return run_program(job, folder, listener.on_evaluation)
+        if job.is_search:
+            return run_search(job, folder, listener, checkpoint_seconds=order.checkpoint_seconds)
         return train_run(job, folder, listener, checkpoint_seconds=order.checkpoint_seconds)
     except OSError as error:
         raise StudyError(f"{folder.path}: {error.strerror or error}; the same command continues") from error
