@@ -20,6 +20,11 @@ for folder in ("fixtures", "golden"):
 
 import layouts  # noqa: E402  # found through the line above
 import pytest  # noqa: E402  # after the threads are set
+from hypothesis import settings  # noqa: E402  # likewise
+
+# No test asserts a time: an example that takes long on a busy machine is no finding.
+settings.register_profile("bakeoff", deadline=None)
+settings.load_profile("bakeoff")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,7 +25,7 @@ from bakeoff.training.loop import Stopped
 # What a program has none of, or what nobody can know of it
 UNKNOWN = {"reason", "differences", "resumed", "seed", "source", "pretrained", "frozen", "features", "probe"}
 UNKNOWN |= {"inference", "energy_joules", "trainable", "multiplications", "layers", "epochs", "steps"}
-UNKNOWN |= {"images_per_second", "history"}
+UNKNOWN |= {"images_per_second", "history", "architecture", "search"}
 
 
 def make(tmp_path, between="", *, command=None, time="20s", grace="20s", after=""):

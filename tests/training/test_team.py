@@ -1,5 +1,6 @@
 """A run that two processes share: the curve of a single one, one set of files, and no process left."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,11 +75,14 @@ def _losses(ear):
 
 
 def _children():
-    """Count the processes that this one has started and that still run."""
-    stats = [file.read_text() for file in Path("/proc").glob("[0-9]*/stat") if file.exists()]
-    fields = [stat.rpartition(")")[2].split() for stat in stats]
+    """List the processes that this one has started and that still run."""
+    stats = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # ended meanwhile
+            stats[file.parent.name] = file.read_text()
     own = Path("/proc/self/stat").read_text().split()[0]
-    return sum(parent == own and state != "Z" for state, parent, *_ in fields)
+    fields = {pid: stat.rpartition(")")[2].split() for pid, stat in stats.items()}
+    return {pid for pid, (state, parent, *_) in fields.items() if parent == own and state != "Z"}
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,7 @@ def _children():
     ],
 )
 def test_two_processes_follow_the_loss_curve_of_one_and_leave_the_same_files(tmp_path, network, recipe):
+    others = _children()
     side = 32 if network == "model1" else 8
     data = jobs.pictures(height=side, width=side)
     job = jobs.make_job(tmp_path, network, data=data, **SGD, **recipe)
@@ -105,7 +110,7 @@ def test_two_processes_follow_the_loss_curve_of_one_and_leave_the_same_files(tmp
     assert {path.name for path in two_folder.path.iterdir()} == {p.name for p in one_folder.path.iterdir()}
     assert two.environment["processes"] == 2
     assert len(two.test_readings) == 1
-    assert _children() == 0
+    assert _children() <= others  # of other tests there may be some
 
 
 def test_a_shared_run_that_is_stopped_continues_to_the_same_bits(tmp_path):
@@ -119,6 +124,7 @@ def test_a_shared_run_that_is_stopped_continues_to_the_same_bits(tmp_path):
 
 
 def test_a_network_that_fails_in_training_fails_its_run_with_its_own_reason(tmp_path):
+    others = _children()
     record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "raising")), tmp_path / "run")
     assert (record.status, record.reason) == ("failed", "ZeroDivisionError: cannot divide")
-    assert _children() == 0
+    assert _children() <= others  # of other tests there may be some
