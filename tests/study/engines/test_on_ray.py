@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,11 +131,11 @@ def nodes_see_no_cache_but_theirs(monkeypatch):
 
 
 class Ear(Quiet):
-    """Keeps what it hears, and acts once when four runs have ended and three are well on their way."""
+    """Keeps what it hears, and asks at every step whether to lose a node."""
 
-    def __init__(self, act):
-        self.remarks, self.started, self.ended, self.steps = [], [], [], Counter()
-        self._act = act
+    def __init__(self, at_step):
+        self.remarks, self.started, self.ended, self.steps = [], [], [], 0
+        self._at_step = at_step
 
     def on_remark(self, text):
         self.remarks.append(text)
@@ -145,15 +144,25 @@ class Ear(Quiet):
         self.started.append(job.name)
 
     def on_step(self, job, step):
-        self.steps[job.name] += 1
-        at_work = set(self.started) - set(self.ended)
-        if self._act and len(self.ended) >= 4 and sum(self.steps[name] > 2 for name in at_work) == 3:
-            self._act()
-            self._act = None
+        self.steps += 1
+        self._at_step(self, job, step)
         return False
 
     def on_run_end(self, job, record):
         self.ended.append(job.name)
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """The engines that the test makes."""
+    made, enter = [], on_ray.OnRay.__enter__
+
+    def remember(engine):
+        made.append(engine)
+        return enter(engine)
+
+    monkeypatch.setattr(on_ray.OnRay, "__enter__", remember)
+    return made
 
 
 def _on(cluster, **more):
@@ -162,7 +171,7 @@ def _on(cluster, **more):
 
 SLOW = small_study.study(
     seeds=[0, 1, 2, 3, 4, 5],
-    recipe={"epochs": 80},
+    recipe={"epochs": 40},
     candidate=[
         {"name": "plain", "model": "net.py:slow_plain"},
         {"name": "dropout", "model": "net.py:slow_dropout"},
@@ -174,23 +183,27 @@ ON_PLAIN = [PLAIN, {"name": "on plain", "from": "plain", "train": "head"}]
 @pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True], ids=["folder", "store"])
 def test_a_study_that_loses_a_node_half_way_ends_complete_and_in_the_same_bits(
-    cluster, nodes_see_no_cache_but_theirs, tmp_path, monkeypatch, stored
+    cluster, engines, nodes_see_no_cache_but_theirs, tmp_path, monkeypatch, stored
 ):
-    lost = []
+    lost, doomed = [], cluster.others[0]
 
-    def lose():
-        lost.append(cluster.others[0])
-        cluster.remove_node(cluster.others[0], allow_graceful=False)
+    def lose(ear, job, step):
+        """Kill a node under a run that is on its way and has left a checkpoint."""
+        flight = next(one for one in engines[0]._flights.values() if one.order.job is job)
+        begun = stored or flight.order.folder.checkpoint_path.exists()
+        on_its_way = len(ear.ended) >= 4 and begun and 0.2 < step.progress < 0.6
+        if not lost and on_its_way and flight.node == doomed.node_id:
+            lost.append(job.name)
+            cluster.remove_node(doomed, allow_graceful=False)
 
     store = str(tmp_path / "bucket") if stored else None
     ear = Ear(lose)
     outcome = small_study.train(
-        tmp_path / "ray", SLOW, engine=_on(cluster, store=store), listener=ear, checkpoint_seconds=0.1
+        tmp_path / "ray", SLOW, engine=_on(cluster, store=store), listener=ear, checkpoint_seconds=0.3
     )
     assert len(outcome.records) == outcome.trained == 12
     assert {(record.status, record.reason) for record in outcome.records} == {("finished", None)}
-    assert len(lost) == 1
-    assert any("its node was lost; it goes on elsewhere from its checkpoint" in text for text in ear.remarks)
+    assert f"{lost[0]}: its node was lost; it goes on elsewhere from its checkpoint" in ear.remarks
     assert sorted(ear.started) == sorted(ear.ended)  # one that starts again is told once
     assert sum(record.resumed for record in outcome.records) >= 1
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the networks sleep; here they need not

@@ -317,7 +317,9 @@ class OnRay:
     def _lost(self, ray: Any, flight: _Flight, error: Exception, ears: Ears) -> None:
         """Start a lost node's run again; record one that has crashed by itself."""
         exceptions = ray.exceptions
-        node_is_lost = isinstance(error, exceptions.NodeDiedError) or (
+        # With a node go the results that lie on it and were not fetched yet.
+        gone = exceptions.NodeDiedError, exceptions.ObjectLostError, exceptions.LocalRayletDiedError
+        node_is_lost = isinstance(error, gone) or (
             isinstance(error, exceptions.WorkerCrashedError) and self._is_lost(ray, flight.node)
         )
         if node_is_lost and self._stopping:
