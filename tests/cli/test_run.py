@@ -506,6 +506,7 @@ def test_a_disk_that_is_really_full_is_one_line_and_nothing_partial_is_left(
 # Engines
 
 
+@pytest.mark.slow
 def test_two_workers_are_told_in_one_log(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_budget_in_seconds_plans_by_the_measured_speed_and_keeps_it(tmp_path, 
     assert float(record.search["recipe"]["time"].removesuffix("s")) < 6
 
 
+@pytest.mark.slow
 def test_pretrained_networks_are_tried_beside_its_own_and_are_built_again(tmp_path, data, monkeypatch):
     torch.manual_seed(0)
     file = tmp_path / "test_resnet.safetensors"
@@ -548,6 +549,7 @@ def test_a_network_in_which_the_process_ends_is_begun_twice_and_no_more(tmp_path
     assert record.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_network_that_ends_the_process_while_it_is_measured_is_refused(tmp_path, data, monkeypatch):
     monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
     folder, job = RunFolder(tmp_path / "run"), asked(tmp_path, data, budget="8s")

@@ -113,6 +113,7 @@ def test_two_processes_follow_the_loss_curve_of_one_and_leave_the_same_files(tmp
     assert _children() <= others  # of other tests there may be some
 
 
+@pytest.mark.slow
 def test_a_shared_run_that_is_stopped_continues_to_the_same_bits(tmp_path):
     job = _shared(jobs.make_job(tmp_path, "dropout"))
     _, whole = jobs.train(job, tmp_path / "whole")

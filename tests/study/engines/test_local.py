@@ -113,6 +113,7 @@ def test_two_at_once_leave_the_same_study_as_one_after_the_other(ended, folder, 
     assert small_study.train(own, engine=TWO).trained == 0
 
 
+@pytest.mark.slow
 def test_a_source_ends_before_what_stands_on_it_starts(tmp_path):
     on_plain = {"name": "on plain", "from": "plain", "train": "head"}
     values = small_study.study(candidate=[on_plain, PLAIN, DROPOUT])
@@ -131,6 +132,7 @@ def test_a_source_ends_before_what_stands_on_it_starts(tmp_path):
     assert ("finished", "on plain") in heard
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_or_ends_itself_fails_its_run_only(tmp_path):
     values = small_study.study(candidate=[*_odd(tmp_path, "killed", "leaving"), PLAIN, DROPOUT])
     outcome = small_study.train(tmp_path, values, engine=TWO)

@@ -86,6 +86,7 @@ def test_a_begun_study_keeps_its_threads_and_refuses_workers_that_they_leave_no_
     )
 
 
+@pytest.mark.slow
 def test_processes_are_pinned_by_the_lock_as_threads_are(cores, tmp_path):
     cores(4)
     outcome = small_study.train(tmp_path, threads=None, engine=EngineSettings(processes=2), selection=ONE)
