@@ -49,7 +49,7 @@ def test_what_belongs_to_a_cluster_is_refused_without_one(flag):
         EngineSettings(**{flag: "here:1"})
 
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'bakeoff[ray]', or make test-ray")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'bakeoff[ray]'")
 from bakeoff.study.engines import on_ray  # noqa: E402  # behind the line above
 from bakeoff.study.engines.on_ray import check_address  # noqa: E402
 
