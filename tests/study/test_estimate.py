@@ -104,7 +104,7 @@ def test_more_epochs_take_proportionally_longer(tmp_path):
         _estimate(tmp_path, tmp_path / "out", small_study.study(candidate=CANDIDATES[:1], recipe=recipe))
         for recipe in ({"epochs": 1}, {"epochs": 1000})
     )
-    assert 20 < long.seconds / short.seconds < 50_000  # of two measurements on a busy machine
+    assert 200 < long.seconds / short.seconds < 5000  # of two measurements on a busy machine
 
 
 def test_a_length_in_seconds_is_taken_at_its_word(tmp_path):

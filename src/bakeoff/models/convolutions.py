@@ -12,8 +12,8 @@ EPYC with avx512_bf16; docs/findings.md has the tables):
 MobileNet's step at 32 pixels takes less than half of its time with both. On processors whose
 matrix unit multiplies bfloat16 (AMX; Intel Xeon, 2026-11-27) there is a third:
 
-- The gradient of a 3x3 convolution's weights takes two to six times as long on maps of at most
-  8 x 8 pixels as that of its images, and as the same done by matrix products of patches.
+- The gradient of a 3x3 convolution's weights takes three to five times as long on maps of at most
+  8 x 8 pixels as that of its images, and up to eight times as long as by matrix products of patches.
 """
 
 from __future__ import annotations

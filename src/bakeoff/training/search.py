@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -146,6 +145,7 @@ class _Search:
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
         self.speeds = Speeds(job.cache_dir, job)
+        self._last_beat = time.monotonic()
         self.reference: float | None = None  # images a second of the first network, where the clock counts
         self._sizes: tuple[int, ...] = ()  # of the images on all rungs
         self.fixed = 1.0  # share of a step's cost that smaller images do not save
@@ -191,9 +191,7 @@ class _Search:
 
     def train(self, final: Job) -> RunRecord:
         """Do a final training, and write its record."""
-        return train_run(
-            final, self.folder, self.ear(final), checkpoint_seconds=self.checkpoint_seconds
-        )  # fmt: skip
+        return train_run(final, self.folder, self.ear(final), checkpoint_seconds=self.checkpoint_seconds)
 
     def succeed(self, record: RunRecord) -> Job | None:
         """Take back the record of a winner that did not finish, and let the next best have its turn.
@@ -567,15 +565,11 @@ class _Search:
             return min(1.0, self.clock.charged / self.purse.budget.amount)
         return step.progress
 
-    @cached_property
-    def _last_beat(self) -> list[float]:
-        return [time.monotonic()]
-
     def beat(self) -> None:
         """Note what is charged, every now and then."""
         now = time.monotonic()
-        if now - self._last_beat[0] >= BEAT_SECONDS:
-            self._last_beat[0] = now
+        if now - self._last_beat >= BEAT_SECONDS:
+            self._last_beat = now
             self.file.beat(self.clock.charged)
 
     def _tell(self, journal: Journal, steps: Ladder) -> None:
