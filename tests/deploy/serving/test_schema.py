@@ -41,7 +41,7 @@ def test_the_description_is_kept(
         # No schema can say that bytes are an image: generated ones are refused, and rightly.
         excluded = [positive_data_acceptance] if method == "POST" else []
         # A form whose part was renamed may hold images all the same, and the server ignores other parts.
-        if "images" in str(case.body):
+        if isinstance(case.body, dict) and case.body.get("images"):
             excluded.append(negative_data_rejection)
         case.call_and_validate(excluded_checks=excluded)
 
