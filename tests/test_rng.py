@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff import rng
@@ -31,7 +31,6 @@ def test_keys_are_what_the_sha256sum_tool_says():
     assert rng.key(0, "order", 1) == 0x7C9B834547AC6879 >> 1
 
 
-@settings(deadline=None)
 @given(st.integers(), st.text().filter(lambda text: "/" not in text), st.lists(st.integers(min_value=0)))
 def test_a_key_fits_a_signed_64_bit_integer(seed, purpose, counters):
     assert 0 <= rng.key(seed, purpose, *counters) < 2**63

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.errors import ConfigError
@@ -58,13 +58,11 @@ def test_a_number_too_long_for_a_float_is_refused():
         parse_length("9" * 400 + "s")
 
 
-@settings(deadline=None)
 @given(amounts, st.sampled_from(["epochs", "seconds"]))
 def test_writing_and_reading_a_length_gives_it_back(amount, unit):
     assert parse_length(str(Length(amount, unit))) == Length(amount, unit)
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=1, max_value=2**53))
 def test_writing_and_reading_a_number_of_steps_gives_it_back(steps):
     assert parse_length(str(Length(steps, "steps"))) == Length(steps, "steps")
@@ -108,7 +106,6 @@ def test_a_span_of_time_is_written_for_people(seconds, text):
     assert format_seconds(seconds) == text
 
 
-@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=1e9))
 def test_a_written_span_never_shows_sixty_minutes(seconds):
     assert "60 min" not in format_seconds(seconds)

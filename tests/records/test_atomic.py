@@ -209,7 +209,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), values, max_size=4))
 def test_plain_values_come_back_as_they_went(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("json") / "x.json"

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.spec import Augmentation, Optimizer, Recipe, canonical_json, digest, study_from_dict
@@ -26,7 +26,6 @@ def test_a_digest_is_what_the_sha256sum_tool_says():
     assert digest({"b": 1, "a": (1.0, None)}) == "8075c44d7e50dec3"
 
 
-@settings(deadline=None)
 @given(plain)
 def test_a_digest_is_sixteen_digits_of_the_sha256_of_sorted_json(value):
     assert digest(value) == by_hand(value)

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakeoff.errors import ConfigError
@@ -265,7 +265,6 @@ def test_a_name_becomes_a_folder_name(name, folder):
     assert slug(name) == folder
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_folder_name_is_a_single_step_down_and_a_fixed_point(name):
     folder = slug(name)
