@@ -72,7 +72,7 @@ def test_an_older_study_is_not_checked_and_nothing_is_guessed(folder: StudyFolde
 
 def test_what_was_found_is_told_with_its_count_and_advice(folder: StudyFolder) -> None:
     data = data_of(checked(folder))
-    assert data.words.endswith("Found: 20 leaks, 2 conflicts and 5 dark.")
+    assert data.words.endswith("Found: 20 leaks, 2 conflicts and 5 dark images.")
     assert data.findings is not None
     rows = {row.cells[0].text: row.cells for row in data.findings.rows}
     assert list(rows) == list(FINDINGS)

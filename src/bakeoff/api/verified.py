@@ -60,6 +60,7 @@ def verify(
     from bakeoff.study.reevaluate import check_weights
     from bakeoff.study.retrain import check_retraining
     from bakeoff.study.verify import find_run, locked_machine, places_of, verify_records
+    from bakeoff.training.machine import as_it_was
 
     folder = StudyFolder(Path(path))
     contents = read_contents(folder)
@@ -72,8 +73,9 @@ def verify(
     checks = [*verify_records(contents, places, images=images), guarded(check_page, folder)]
     if reevaluate:
         machine = locked_machine(contents, device, threads)
-        machine.apply()
-        checks.append(guarded(check_weights, contents, places, machine))
+        with as_it_was():
+            machine.apply()
+            checks.append(guarded(check_weights, contents, places, machine))
     if again is not None:
         checks.append(guarded(check_retraining, contents, again, places, listener))
     return Verification(study=contents.spec.name, checks=tuple(checks))

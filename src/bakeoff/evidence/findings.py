@@ -21,6 +21,8 @@ class Finding:
 
     words: str
     advice: str
+    one: str  # of them, in a sentence
+    many: str
 
 
 _LOOK = "look whether they show their class; a bound is a question, not a verdict"
@@ -29,31 +31,63 @@ FINDINGS: Mapping[str, Finding] = {
     "unreadable": Finding(
         words="files that cannot be read",
         advice="repair or remove them, or train with --on-corrupt exclude",
+        one="unreadable file",
+        many="unreadable files",
     ),
     "leaks": Finding(
         words="held-out images with a duplicate in a part before them: of test images in training or "
         "validation, of validation images in training",
         advice="remove the copies, or quote the accuracy without these test images, which a report gives",
+        one="leak",
+        many="leaks",
     ),
     "conflicts": Finding(
         words="images with a duplicate under another label",
         advice="look at them: one of the labels is wrong, or the picture shows both classes",
+        one="conflict",
+        many="conflicts",
     ),
     "duplicates": Finding(
         words="images that repeat an earlier one of the same part",
         advice="remove them: they weigh twice, and in a test they make intervals too narrow",
+        one="duplicate",
+        many="duplicates",
     ),
     "imbalance": Finding(
         words="classes with a third or less of the largest class's training images",
         advice="judge by balanced accuracy and macro F1, which a report gives",
+        one="small class",
+        many="small classes",
     ),
-    "blank": Finding(words="images of one colour: brightness varies by less than 3 of 255", advice=_LOOK),
-    "dark": Finding(words="dark images: 95 % of the pixels are darker than 50 of 255", advice=_LOOK),
-    "bright": Finding(words="bright images: 95 % of the pixels are brighter than 235 of 255", advice=_LOOK),
-    "pale": Finding(words="pale images: brightness varies by less than 12 of 255", advice=_LOOK),
+    "blank": Finding(
+        words="images of one colour: brightness varies by less than 3 of 255",
+        advice=_LOOK,
+        one="blank image",
+        many="blank images",
+    ),
+    "dark": Finding(
+        words="dark images: 95 % of the pixels are darker than 50 of 255",
+        advice=_LOOK,
+        one="dark image",
+        many="dark images",
+    ),
+    "bright": Finding(
+        words="bright images: 95 % of the pixels are brighter than 235 of 255",
+        advice=_LOOK,
+        one="bright image",
+        many="bright images",
+    ),
+    "pale": Finding(
+        words="pale images: brightness varies by less than 12 of 255",
+        advice=_LOOK,
+        one="pale image",
+        many="pale images",
+    ),
     "blurred": Finding(
         words="blurred images, even at 64 pixels: neighbours differ by less than 0.05 of the variance",
         advice=_LOOK,
+        one="blurred image",
+        many="blurred images",
     ),
 }
 IMAGE_KINDS = ("blank", "dark", "bright", "pale", "blurred")

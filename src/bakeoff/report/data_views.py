@@ -96,7 +96,10 @@ def _words(checks: TaskChecks, found: Mapping[str, int]) -> str:
     )
     if not found:
         return f"{looked}; nothing was found that should not be there.{near}"
-    told = listing([f"{grouped(count)} {kind}" for kind, count in found.items()], most=len(found))
+    told = listing(
+        [plural(count, FINDINGS[kind].one, FINDINGS[kind].many) for kind, count in found.items()],
+        most=len(found),
+    )
     return f"{looked}. Found: {told}.{near}"
 
 
