@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bakeoff.models.catalog import build_model
-from bakeoff.models.macro import build_macro, code, weigh
+from bakeoff.models.macro import SpaceToDepth, build_macro, code, weigh
 from bakeoff.spec.macro import Macro, MacroStage
 
 
@@ -28,6 +28,7 @@ def drawn(seed: int) -> Macro:
         stem=pick(["plain", "stride", "deep"]), stem_width=pick([4, 8]), stages=stages,
         norm=pick(["batch", "none"]), activation=pick(["relu", "silu", "gelu"]),
         attention=pick(["none", "se"]), head=pick(["average", "max"]), dropout=pick([0.0, 0.3]),
+        patch=pick([1, 2, 4]), zero_init_last=pick([True, False]),
     )  # fmt: skip
 
 
@@ -70,6 +71,29 @@ def test_every_parameter_receives_a_gradient_once_bodies_have_left_zero(descript
 def test_images_of_any_size_give_logits(size):
     for description in DRAWN:
         assert built(description).eval()(torch.randn(2, 3, *size)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("side", [2, 4])
+def test_space_to_depth_holds_every_pixel_once_and_fills_edges_with_zeros(side):
+    images_BCHW = torch.arange(2 * 3 * 8 * 8, dtype=torch.float32).reshape(2, 3, 8, 8)
+    made = SpaceToDepth(side)(images_BCHW)
+    theirs = nn.functional.pixel_unshuffle(images_BCHW, side)  # which puts colours before places
+    assert torch.equal(made, theirs.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2))
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    odd = SpaceToDepth(side)(images_BCHW[..., :7, :5])
+    padded = images_BCHW.clone()
+    padded[..., 7, :] = 0
+    padded[..., :, 5:] = 0
+    assert torch.equal(odd, SpaceToDepth(side)(padded)[..., : -(-5 // side)])
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_residual_blocks_begin_as_the_way_around_them_where_asked(zero):
+    stages = (MacroStage(width=4, depth=1, block="residual"),)
+    description = Macro(stem_width=4, stages=stages, zero_init_last=zero)
+    block = built(description).get_submodule("stage1.block1").eval()
+    values_BCHW = torch.rand(1, 4, 5, 5)
+    assert torch.equal(block(values_BCHW), values_BCHW) is zero
 
 
 def test_parameters_and_multiplications_are_those_of_a_count_by_hand():

@@ -20,12 +20,14 @@ def folder(tmp_path_factory, class_folders):
             {"name": "base", "model": "mobilenet-0.25"},
             {"name": "tuned", "from": "base", "head_start": "probe", "source_norms": "kept"},
             {"name": "viewed", "from": "base", "recipe": {"test_views": "six", "sizes": [[8, 1.0]]}},
+            {"name": "described", "network": {"patch": 2, "stem_width": 4, "stages": [{"width": 8}]}},
+            {"name": "on it", "from": "described", "train": "head"},
         ],
     )
     return small_study.train(tmp_path_factory.mktemp("trained"), values).folder
 
 
-@pytest.mark.parametrize("name", ["base", "tuned", "viewed"])
+@pytest.mark.parametrize("name", ["base", "tuned", "viewed", "described", "on it"])
 def test_files_are_classified_exactly_as_the_test_images_were(folder, name, class_folders):
     run = folder.run("colours", name, 0)
     files = [class_folders / row["file"] for row in folder.read_manifest("colours") if row["part"] == "test"]
@@ -80,7 +82,7 @@ def test_a_study_of_one_run_is_enough_and_others_must_be_chosen_from(folder, tmp
     )
     single = small_study.train(tmp_path, values).folder
     assert load(single.path).class_names
-    with pytest.raises(ConfigError, match="3 finished runs, expected one"):
+    with pytest.raises(ConfigError, match="5 finished runs, expected one"):
         load(folder.path)
     with pytest.raises(ConfigError, match=r"load: got .*, expected the folder of a run or of a study"):
         load(tmp_path / "nowhere")

@@ -361,6 +361,8 @@ def _network(candidate: CandidateSpec) -> str:
     """Say what a candidate that has no run yet will be, in the words of a record."""
     if candidate.model is not None:
         return candidate.model
+    if candidate.network is not None:
+        return candidate.network.words
     if candidate.external is not None:
         return command_words(candidate.external)
     if candidate.search is not None:

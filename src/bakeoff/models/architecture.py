@@ -190,7 +190,7 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
             canonical_json({"external": list(architecture.command), "files": files}).encode()
         ).hexdigest()
     if isinstance(architecture, Macro):
-        return _digest_of({"macro": architecture.model_dump(mode="json")})
+        return _digest_of({"macro": architecture.model_dump(mode="json", exclude_defaults=True)})
     if isinstance(
         architecture, Searched
     ):  # what it finds follows from that, the seed, the images and the clock

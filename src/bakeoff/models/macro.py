@@ -1,4 +1,4 @@
-"""The networks that a search proposes: built from a description, and written as code to paste.
+"""Networks from a description, a study's or a search's: built, weighed, and written as code to paste.
 
 A stage is entered by one layer, which changes the width and may halve the maps; its blocks leave both as
 they are, so that the way around a block is never a convolution. That is the form of ResNet-9 (Page, "How to
@@ -52,15 +52,37 @@ class SqueezeExcite(nn.Module):
         return weighed
 
 
-def start(network: nn.Module) -> None:
-    """Draw first weights by each layer's inputs (He et al., ICCV 2015); residual bodies start at zero."""
+class SpaceToDepth(nn.Module):
+    """Lay the pixels of small squares side by side as channels; edges are filled up with zeros.
+
+    Shi et al., CVPR 2016, section 3.2, the other way round; as a stem in Ridnik et al., WACV 2021 (TResNet).
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return (B, side x side x C, H / side, W / side), channels last in memory."""
+        side = self.side
+        high, wide = -images_BCHW.shape[2] % side, -images_BCHW.shape[3] % side
+        if high or wide:
+            images_BCHW = nn.functional.pad(images_BCHW, (0, wide, 0, high))
+        channels, rows, columns = images_BCHW.shape[1:]
+        split = (-1, rows // side, side, columns // side, side, channels)
+        moved = images_BCHW.permute(0, 2, 3, 1).reshape(split).permute(0, 1, 3, 2, 4, 5)
+        return moved.flatten(3).permute(0, 3, 1, 2)
+
+
+def start(network: nn.Module, zero_init_last: bool = True) -> None:
+    """Draw first weights by each layer's inputs (He et al., ICCV 2015); residual bodies may start at zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for name, layer in network.named_modules():
-        if name.endswith(".body"):
+        if zero_init_last and name.endswith(".body"):
             weighed = [
                 part
                 for place, part in layer.named_modules()
@@ -80,7 +102,10 @@ def build_macro(description: Macro, classes: int) -> nn.Sequential:
         A network that turns float images_BCHW of any size into logits_BK; weights are drawn from torch's
         current generator.
     """
-    layers: OrderedDict[str, nn.Module] = OrderedDict(stem=_stem(description))
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if description.patch > 1:
+        layers["patch"] = SpaceToDepth(description.patch)
+    layers["stem"] = _stem(description)
     channels = description.stem_width
     for number, stage in enumerate(description.stages, start=1):
         layers[f"stage{number}"] = _stage(description, stage, channels)
@@ -91,7 +116,7 @@ def build_macro(description: Macro, classes: int) -> nn.Sequential:
         layers["dropout"] = nn.Dropout(description.dropout)
     layers["output"] = nn.Linear(channels, classes)
     network = nn.Sequential(layers)
-    start(network)
+    start(network, description.zero_init_last)
     return network
 
 
@@ -123,10 +148,11 @@ def code(description: Macro) -> str:
     with torch.device("meta"):
         network = build_macro(description, 2)
     used = {type(module) for module in network.modules()}
-    classes = [kind for kind in (Residual, SqueezeExcite) if kind in used]
+    classes = [kind for kind in (Residual, SqueezeExcite, SpaceToDepth) if kind in used]
     body = "\n".join(_call(network, 1, top=True))
-    build = f"def build(classes, image_size):\n    network = {body}\n    start(network)\n    return network\n"
-    head = f'"""A network that a search of bakeoff has found: {description.words}."""\n\n'
+    begin = "start(network)" if description.zero_init_last else "start(network, zero_init_last=False)"
+    build = f"def build(classes, image_size):\n    network = {body}\n    {begin}\n    return network\n"
+    head = f'"""A network that bakeoff has described: {description.words}."""\n\n'
     imports = f"from collections import OrderedDict\n\nfrom torch import {'Tensor, ' if classes else ''}nn\n"
     parts = [inspect.getsource(part) for part in (*classes, start)]
     return "\n\n".join([head + imports, *parts, build]).replace("\n\n\n\n", "\n\n\n")
@@ -167,6 +193,8 @@ def _leaf(module: nn.Module) -> str:
         return f"nn.Conv2d({module.in_channels}, {module.out_channels}, {module.kernel_size[0]}{extra})"
     if isinstance(module, SqueezeExcite):
         return f"SqueezeExcite({module.reduce.in_channels}, {module.reduce.out_channels})"
+    if isinstance(module, SpaceToDepth):
+        return f"SpaceToDepth({module.side})"
     if isinstance(module, nn.BatchNorm2d):
         return f"nn.BatchNorm2d({module.num_features})"
     if isinstance(module, nn.Dropout):
@@ -179,12 +207,13 @@ def _leaf(module: nn.Module) -> str:
 
 
 def _stem(description: Macro) -> nn.Sequential:
-    width = description.stem_width
+    width, channels = description.stem_width, 3 * description.patch**2
     if description.stem == "deep":
         return nn.Sequential(
-            *_layer_parts(description, 3, width, 3), *_layer_parts(description, width, width, 3, stride=2)
+            *_layer_parts(description, channels, width, 3),
+            *_layer_parts(description, width, width, 3, stride=2),
         )
-    return _layer(description, 3, width, 3, stride=1 if description.stem == "plain" else 2)
+    return _layer(description, channels, width, 3, stride=1 if description.stem == "plain" else 2)
 
 
 def _stage(description: Macro, stage: MacroStage, channels: int) -> nn.Sequential:

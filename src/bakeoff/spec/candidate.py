@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bakeoff.spec.base import Name, Setting
+from bakeoff.spec.macro import Macro
 from bakeoff.spec.recipe import TimeText
 from bakeoff.spec.search import DECIDED, SearchSpec
 from bakeoff.units import Length
@@ -36,14 +37,16 @@ Word = Annotated[str, Field(min_length=1)]
 class CandidateSpec(Setting):
     """One approach to one task (or to every task, when `task` is not given).
 
-    A network is trained from scratch (`model`), built on a trained one (`from`) or searched for
-    (`search`); or somebody else's program answers (`external`).
+    A network is trained from scratch (`model` by name, `network` as described here), built on a
+    trained one (`from`) or searched for (`search`); or somebody else's program answers (`external`).
     """
 
     name: Name
     task: str | None = None  # the name of a task; None enters it in all of them
     # From scratch: a registered name, or the user's own "my_net.py:build"
     model: str | None = Field(default=None, min_length=1)
+    # ... or one that is described in the study itself, stage by stage
+    network: Macro | None = None
     # On a trained network: another candidate of the study, each seed on that one's same seed; or timm's,
     # as "timm:NAME", with the weights that it was published with; or a run of an earlier study, by its folder
     source: str | None = Field(default=None, alias="from", min_length=1)
@@ -121,13 +124,15 @@ class CandidateSpec(Setting):
         given = [
             name
             for name, value in (
-                ("model", self.model), ("from", self.source), ("search", self.search),
-                ("external", self.external),
+                ("model", self.model), ("network", self.network), ("from", self.source),
+                ("search", self.search), ("external", self.external),
             )
             if value is not None
         ]  # fmt: skip
         if not given:
-            raise ValueError("got neither 'model' nor 'from', 'search' or 'external', expected one of them")
+            raise ValueError(
+                "got none of 'model', 'network', 'from', 'search', 'external', expected one of them"
+            )
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]}: got both, expected one of them")
         if self.external is None and self.is_set("grace"):
@@ -170,7 +175,7 @@ class CandidateSpec(Setting):
     @model_validator(mode="after")
     def _fits_its_source(self) -> CandidateSpec:
         given = [key for key in _OF_A_SOURCE if self.is_set(key)]
-        if (self.model is not None or self.search is not None) and given:
+        if self.source is None and self.external is None and given:
             raise ValueError(f"{given[0]}: needs 'from', the trained network that it is about")
         if self.weights is not None and not self.is_pretrained:
             raise ValueError("weights: needs a 'from' of the form 'timm:NAME', whose weights it holds")

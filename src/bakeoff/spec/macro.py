@@ -1,4 +1,4 @@
-"""A convolutional network as plain data: what a search proposes, a record keeps and `models.macro` builds.
+"""A convolutional network as plain data: in a study, from a search, in a record; `models.macro` builds it.
 
 Nothing is drawn and nothing depends on the images' size, so that the description is the network.
 """
@@ -31,6 +31,9 @@ class MacroStage(Setting):
 class Macro(Setting):
     """A stem, stages, and a head of one dense layer behind a global pool."""
 
+    # Pixels of a side that become channels before anything else: 2 makes 12 channels of half the size
+    # ("space to depth", "pixel unshuffle"), on which a convolution costs a quarter
+    patch: Literal[1, 2, 4] = 1
     # First convolution, 3x3: of stride 1, of stride 2, or two of them, the second of stride 2
     stem: Literal["plain", "stride", "deep"] = "plain"
     stem_width: int = Field(ge=1, le=4096)  # channels
@@ -40,6 +43,7 @@ class Macro(Setting):
     attention: Literal["none", "se"] = "none"  # squeeze-and-excitation at the end of every block
     head: Literal["average", "max"] = "average"  # global pool
     dropout: float = Field(default=0.0, ge=0, lt=1)  # before the dense layer
+    zero_init_last: bool = True  # residual blocks begin as the way around them: their last norm at zero
 
     @property
     def words(self) -> str:
@@ -51,7 +55,7 @@ class Macro(Setting):
         kinds = list(dict.fromkeys(stage.block for stage in self.stages))
         sizes = " ".join(f"{stage.width}x{stage.depth}" for stage in self.stages)
         kernels = sorted({stage.kernel for stage in self.stages} - {3})
-        extra = [f"kernel {kernel}" for kernel in kernels]
+        extra = [f"patch {self.patch}"] * (self.patch > 1) + [f"kernel {kernel}" for kernel in kernels]
         extra += ["no normalization"] * (self.norm == "none") + [self.attention] * (self.attention != "none")
         extra += [f"{self.head} pool"] * (self.head != "average")
         extra += [f"dropout {self.dropout:.2g}"] * (self.dropout > 0)

@@ -188,6 +188,8 @@ def _architecture(asked: _Asked, name: str, third: Earlier | None) -> Architectu
         return Searched(
             search=candidate.search, found=found if isinstance(found, Macro | OnBackbone) else None
         )
+    if candidate.network is not None:
+        return candidate.network
     if candidate.model is not None:
         if is_user_model(candidate.model) and not asked.own_files:
             raise ConfigError(

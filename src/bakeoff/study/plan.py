@@ -214,6 +214,8 @@ def _architecture(
         return External(command=candidate.external)
     if candidate.search is not None:
         return Searched(search=candidate.search)
+    if candidate.network is not None:
+        return candidate.network
     if candidate.is_pretrained:
         return on_backbone(candidate, _weights_file(candidate, base_dir))
     if earlier is not None:
