@@ -1,5 +1,6 @@
 """A run that two processes share: the curve of a single one, one set of files, and no process left."""
 
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from bakeoff.data.batches import Batch
 from bakeoff.errors import ConfigError
+from bakeoff.training import assembly
 from bakeoff.training.loop import Stopped
 from bakeoff.training.machine import Machine
 from bakeoff.training.team import ALONE, Member, check_team
@@ -129,3 +131,20 @@ def test_a_network_that_fails_in_training_fails_its_run_with_its_own_reason(tmp_
     record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "raising")), tmp_path / "run")
     assert (record.status, record.reason) == ("failed", "ZeroDivisionError: cannot divide")
     assert _children() <= others  # of other tests there may be some
+
+
+def test_a_process_that_ends_before_it_has_met_the_others_is_not_waited_for(tmp_path, monkeypatch):
+    others = _children()
+    ends = [sys.executable, "-c", "raise SystemExit('no room for me')"]
+    monkeypatch.setattr(assembly, "command", lambda module, call: ends)
+    record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "plain")), tmp_path / "run")
+    assert (record.status, record.reason) == ("failed", "RuntimeError: process 2 of 2 ended: no room for me")
+    assert _children() <= others
+
+
+@pytest.mark.slow
+def test_by_time_too_all_processes_take_the_same_steps(tmp_path):
+    recipe = {"epochs": None, "time": "3s", "sizes": [[4, 0.5], [8, 0.5]], "schedule": "linear"}
+    record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "plain", **recipe)), tmp_path / "run")
+    assert (record.status, record.reason) == ("finished", None)
+    assert len(record.history) > 2

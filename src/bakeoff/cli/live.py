@@ -277,6 +277,12 @@ class Screen:
         # Nothing is printed here: a signal may come in the midst of a print, which must not be entered twice.
         self._stop = True
 
+    @property
+    def wants_stop(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        self._say_stopping()
+        return self._stop
+
     def _say_stopping(self) -> None:
         """Answer a Ctrl-C in the log; the table says it by itself."""
         if self._stop and not self._told and self._live is None:

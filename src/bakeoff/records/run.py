@@ -299,6 +299,14 @@ class RunFolder:
         A folder on a machine that may be lost sends it elsewhere before this returns.
         """
 
+    def within(self, name: str) -> RunFolder:
+        """Return a folder inside this one, of a training that is part of the run; kept like this one.
+
+        Args:
+            name: Of the folder.
+        """
+        return RunFolder(self.path / name)
+
     def verifications(self) -> list[dict[str, str]]:
         """Return every reading of the test images that was made to verify this run."""
         return read_json(self.verifications_path, "a list of readings of the test images", list) or []

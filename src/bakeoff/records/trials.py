@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -88,10 +88,12 @@ class TrialsFile:
 
     Args:
         path: Of the journal, `trials.jsonl` in a run's folder.
+        keep: Sees that a file outlives the machine, where that may be lost.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: Callable[[Path], None] = lambda path: None) -> None:
         self.path = path
+        self._keep = keep
         self.clock_path = path.with_suffix(".clock.json")
 
     def read(self) -> Journal:
@@ -145,6 +147,7 @@ class TrialsFile:
     def beat(self, seconds: float) -> None:
         """Note what is charged by now, so that a killed process has paid for what it did."""
         write_json(self.clock_path, {"seconds": round(seconds, 3)})
+        self._keep(self.clock_path)
 
     def discard(self) -> None:
         """Remove the journal and its clock."""
@@ -178,6 +181,7 @@ class TrialsFile:
                 os.fsync(file.fileno())
         except OSError as error:
             raise ResourceError(f"cannot write {self.path}: {error.strerror}") from error
+        self._keep(self.path)
 
 
 _TRIAL = tuple(one.name for one in fields(Trial))

@@ -25,7 +25,10 @@ class PlannedRun:
 
 
 class StudyListener(Protocol):
-    """Hears of everything that happens in a study; answers True to a step to stop it."""
+    """Hears of everything that happens in a study; answers True to a step to stop it.
+
+    One that has a property `wants_stop` is asked by it, too, while runs wait for a cluster and take no step.
+    """
 
     def on_remark(self, text: str) -> None:
         """Hear a sentence that the user should read."""

@@ -155,17 +155,17 @@ def run_prepared(
         # Another process may have been here while images were prepared, and its lock then holds.
         resolved = open_lock(folder, spec, device=device, threads=threads, engine=engine)
         resolved.machine.apply()
-        write_lock(folder, spec, resolved, data, command)
-        for task in selection.tasks_of(spec):
-            _write_task(folder, task, data[task.name])
-            keep_checks(folder, task.name, data[task.name], cache_dir, listener)
-            note_files(folder, folder.task_files(task.name))
-        planned = plan_study(
-            spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
-            cache_dir=cache_dir,
-        )  # fmt: skip
-        listener.on_plan(planned)
-        with make_engine(engine, resolved.machine, out) as at_work:
+        with make_engine(engine, resolved.machine, out) as at_work:  # before the lock holds what it refuses
+            write_lock(folder, spec, resolved, data, command)
+            for task in selection.tasks_of(spec):
+                _write_task(folder, task, data[task.name])
+                keep_checks(folder, task.name, data[task.name], cache_dir, listener)
+                note_files(folder, folder.task_files(task.name))
+            planned = plan_study(
+                spec, data, folder, selection=selection, resolved=resolved, base_dir=base_dir,
+                cache_dir=cache_dir,
+            )  # fmt: skip
+            listener.on_plan(planned)
             records = _run_all(planned, folder, spec, at_work, listener, checkpoint_seconds)
     trained = sum(run.record is None for run in planned)
     return StudyOutcome(folder, tuple(records), trained)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from bakeoff.training.parcel import pack_data, pack_job, unpack_job
 from bakeoff.training.team import ALONE, Team, check_team, joined
 
 LAST_WORDS_SECONDS = 5.0  # for a process that others miss, to end and say why
+READY_SECONDS = 0.02  # between two looks at whether all are there
 
 
 @contextmanager
@@ -48,6 +50,7 @@ def assembled(job: Job) -> Iterator[Team]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bakeoff-team-")))
         others = [stack.enter_context(_helper(job, rank, folder)) for rank in range(1, size)]
+        _wait_until_ready(others, folder)
         try:
             with _on_this_machine(), joined(0, size, job.machine.torch_device, folder / "meeting") as team:
                 yield team
@@ -58,6 +61,23 @@ def assembled(job: Job) -> Iterator[Team]:
                 if said is not None:
                     raise RuntimeError(f"process {rank + 1} of {size} ended: {said}") from error
             raise
+
+
+def _wait_until_ready(others: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
+    """Wait until all processes are about to meet: who waits for one that has ended, waits for ever."""
+    waiting = dict(enumerate(others, start=1))
+    while waiting:
+        for rank, other in list(waiting.items()):
+            if _ready(folder, rank).exists():
+                del waiting[rank]
+            elif (code := other.poll()) is not None:
+                said = _last_words(other, folder / f"{rank}.log") or f"exit code {code}"
+                raise RuntimeError(f"process {rank + 1} of {len(others) + 1} ended: {said}")
+        time.sleep(READY_SECONDS)
+
+
+def _ready(folder: Path, rank: int) -> Path:
+    return folder / f"{rank}.ready"
 
 
 @contextmanager
@@ -121,6 +141,7 @@ def serve() -> None:
     device = job.machine.torch_device
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    _ready(meeting.parent, rank).touch()
     with _on_this_machine(), joined(rank, job.machine.processes, device, meeting) as team, suppress(Stopped):
         follow_run(job, team)
 

@@ -201,6 +201,7 @@ class Loop:
         started = time.perf_counter()
         self._look(state)  # a GPU may still be at work on the last steps
         state.seconds += time.perf_counter() - started
+        self.team.agree(state, False)  # by time, rates and sizes follow from the seconds
         row = self.team.told(lambda: self._row(state))
         state.history.append(row)
         state.epoch, state.step = state.epoch + 1, 0

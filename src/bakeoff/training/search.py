@@ -140,7 +140,7 @@ class _Search:
         self.job, self.folder, self.listener = job, folder, listener
         self.checkpoint_seconds = checkpoint_seconds
         self.spec: SearchSpec = job.search_spec
-        self.file = TrialsFile(folder.trials_path)
+        self.file = TrialsFile(folder.trials_path, folder.keep)
         self._forget_other()
         self.clock = Clock(self.file.charged())
         self.purse = Purse(self.spec.budget, self.spec.share)
@@ -408,7 +408,7 @@ class _Search:
             )  # fmt: skip
             return True
         job = self._trial_job(trial.point, rung, name)
-        scratch = RunFolder(self.folder.trial_path)
+        scratch = self.folder.within(self.folder.trial_path.name)
         with self._at(name):
             shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
         scratch.clear_unfinished()

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small_study
 
 from bakeoff.records import StudyFolder
 from bakeoff.study import EngineSettings, Quiet
-from bakeoff.study.engines import settings
+from bakeoff.study.engines import local, settings
 from bakeoff.training import machine
 from bakeoff.training.loop import Stopped
 
@@ -141,6 +142,39 @@ def test_a_process_that_is_killed_or_ends_itself_fails_its_run_only(tmp_path):
     assert killed.reason == "its process was ended by SIGKILL; is memory short?"
     assert leaving.reason == "its process ended itself with exit code 3"
     assert [record.status for record in others] == ["finished", "finished"]
+
+
+def test_a_run_that_is_submitted_behind_a_stop_is_stopped_too(monkeypatch):
+    asked = []
+
+    class Child:
+        def __init__(self, number, machine):
+            self.number, self.order = number, None
+
+        def give(self, order):
+            self.order = order
+
+        def ask(self, wish):
+            asked.append((self.number, wish))
+
+    monkeypatch.setattr(local, "_Child", Child)
+    engine = local.Local(2, machine.Machine("cpu", 1))
+    engine.submit(SimpleNamespace())
+    engine.submit(SimpleNamespace())
+    engine.stop()
+    assert asked == [(0, "stop"), (1, "stop")]
+    engine._children[0].order, asked[:] = None, []
+    engine.submit(SimpleNamespace())
+    assert asked == [(0, "stop")]
+
+
+def test_a_process_that_dies_behind_its_record_has_not_failed_its_run(folder):
+    run = folder.run("digits", "plain", 0)
+    record = run.read()
+    run.checkpoint_path.touch()
+    order = SimpleNamespace(job=SimpleNamespace(identity=record.identity), folder=run)
+    assert local._left_by(order, "killed") == run.read() == record
+    assert not run.checkpoint_path.exists()
 
 
 def test_what_a_network_prints_is_told_with_its_name(tmp_path):

@@ -104,3 +104,24 @@ def test_processes_are_pinned_by_the_lock_as_threads_are(cores, tmp_path):
         f"--processes: got 2, but this machine has 3 cores and each process takes 2 threads "
         f"({tmp_path / 'out' / 'study.lock'}); expected at most 1"
     )
+
+
+def test_a_cluster_on_this_machine_divides_its_cores_as_workers_do(cores):
+    cores(8)
+    settled = [
+        settings.share_of_cores(EngineSettings(name="ray", **values), processes)
+        for values, processes in (
+            ({}, 1), ({"workers": 4}, 1), ({"workers": 2}, 2), ({}, 2),
+            ({"address": "head:6379"}, 1), ({"address": "head:6379", "workers": 20}, 2),
+        )
+    ]  # fmt: skip
+    assert settled == [None, 2, 2, 4, None, 4]
+    with pytest.raises(
+        ConfigError, match=r"--workers: got 9, but this machine has 8 cores; expected at most 8"
+    ):
+        settings.share_of_cores(EngineSettings(name="ray", workers=9), 1)
+
+
+def test_a_numbered_gpu_is_refused_where_ray_gives_each_run_its_own():
+    with pytest.raises(ConfigError, match="--device: got 'cuda:1' with --engine ray"):
+        settings.check_room(EngineSettings(name="ray"), Machine("cuda:1", 1), "--threads")

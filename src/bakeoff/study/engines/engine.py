@@ -77,6 +77,11 @@ class Ears:
     def __init__(self, listener: StudyListener) -> None:
         self.listener = listener
 
+    @property
+    def wants_stop(self) -> bool:
+        """Whether the study is to stop, also while no run takes a step that could be answered."""
+        return bool(getattr(self.listener, "wants_stop", False))
+
     def on_remark(self, text: str) -> None:
         """Pass on what a run has printed."""
         self.listener.on_remark(text)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from bakeoff.errors import ResourceError, StudyError
+from bakeoff.records import RunRecord
 from bakeoff.study.engines.engine import Ears, Ended, Order
 from bakeoff.study.engines.relay import pass_on
 from bakeoff.study.engines.worker import Said
@@ -76,6 +77,8 @@ class Local:
             child = _Child(min(free), self._machine)
             self._children.append(child)
         child.give(order)
+        if self._stopping:  # asked for before this run was there to hear it
+            child.ask("stop")
         self._started.append(order)
 
     def wait(self, ears: Ears) -> Ended:
@@ -138,8 +141,16 @@ class Local:
         child.pass_on_prints(ears)
         code = child.end(patience=CRASH_SECONDS)
         if child.order is not None:
-            record = record_failure(child.order.job, child.order.folder, how_it_ended(code))
-            self._ended.append(Ended(child.order, record))
+            self._ended.append(Ended(child.order, _left_by(child.order, how_it_ended(code))))
+
+
+def _left_by(order: Order, reason: str) -> RunRecord:
+    """Return the record of a run whose process is gone: its own if it had ended before, else of a failure."""
+    record = order.folder.read()
+    if record is not None and record.identity == order.job.identity:
+        order.folder.clear_unfinished(checkpoint=record.status != "failed")
+        return record
+    return record_failure(order.job, order.folder, reason)
 
 
 def how_it_ended(code: int) -> str:

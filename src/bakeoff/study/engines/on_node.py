@@ -7,6 +7,9 @@ must outlive the node leaves it at once, for the study's folder or for a store.
 from __future__ import annotations
 
 import io
+import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -14,6 +17,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+import torch
 
 from bakeoff.data.disk import disk_errors
 from bakeoff.errors import DataError
@@ -28,6 +33,8 @@ from bakeoff.study.engines.store import Store
 from bakeoff.study.engines.worker import Said, Teller, that_can_travel
 from bakeoff.training.job import Job
 from bakeoff.training.parcel import DataParcel, Mapped, pack_job, unpack_job
+
+SCRATCH = "bakeoff-run-"  # begins the name of a folder in which a run works, before the process's number
 
 Files = dict[str, bytes]  # from a path relative to a run's folder to contents
 
@@ -45,10 +52,11 @@ class Freight:
 
     packed: bytes  # the job
     name: RunName
+    identity: str  # of the run
     fingerprint: str  # of its images, which travel apart from it, once for a task
     files: Files  # the user's own, relative to the study file's folder
     source: Files  # the weights that it starts from, and the record of the run that has left them
-    begun: Files  # of the run's folder: its checkpoint, and its readings of the test images
+    begun: Files  # of the run's folder: all that an interrupted run has left to go on from
     checkpoint_seconds: float
     store: Store | None
 
@@ -64,11 +72,25 @@ def load_freight(order: Order, store: Store | None) -> Freight:
         All of it but the images.
     """
     job, folder = order.job, order.folder
-    begun = [folder.checkpoint_path, folder.test_readings_path]
     return Freight(
-        pack_job(job), job.key, job.data.fingerprint, _own_files(job), _source_files(job.architecture),
-        {path.name: path.read_bytes() for path in begun if path.exists()}, order.checkpoint_seconds, store,
+        pack_job(job), job.key, job.identity, job.data.fingerprint, _own_files(job),
+        _source_files(job.architecture), _begun(folder), order.checkpoint_seconds, store,
     )  # fmt: skip
+
+
+def _begun(folder: RunFolder) -> Files:
+    """Read what a run has left that has not ended.
+
+    What an external program was given is not among it: it starts from its images again.
+    """
+    left_out = {folder.record_path, folder.weights_path, folder.predictions_path, folder.probabilities_path}
+    found = [
+        path
+        for path in sorted(folder.path.rglob("*"))
+        if path.is_file() and path not in left_out and not path.name.endswith(".partial")
+        and not {folder.tensorboard_path, folder.exchange_path} & {*path.parents}
+    ]  # fmt: skip
+    return {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in found}
 
 
 def _own_files(job: Job) -> Files:
@@ -111,7 +133,7 @@ def bring_images(data: DataParcel, fingerprint: str, chunks: Iterable[bytes] | N
 
     Raises:
         ResourceError: The node's cache cannot be written to.
-        DataError: What came are other pixels.
+        DataError: What came is of another size.
     """
     if not isinstance(data.images, Mapped) or _seen(data.images):
         return "there"
@@ -149,17 +171,21 @@ class SentFolder(RunFolder):
 
     Args:
         path: On the node.
-        name: Of the run.
+        name: Of the run; None takes any.
         send: Takes a file's name in the folder and its contents, and returns when they are safe.
     """
 
-    def __init__(self, path: Path, name: RunName, send: Callable[[str, bytes], None]) -> None:
+    def __init__(self, path: Path, name: RunName | None, send: Callable[[str, bytes], None]) -> None:
         super().__init__(path, name)
         self._send = send
 
     def keep(self, path: Path) -> None:
         """Send a file away."""
         self._send(path.relative_to(self.path).as_posix(), path.read_bytes())
+
+    def within(self, name: str) -> RunFolder:
+        """Return a folder inside whose files are sent away, too."""
+        return SentFolder(self.path / name, None, lambda file, content: self._send(f"{name}/{file}", content))
 
 
 def do_run(freight: Freight, data: DataParcel, post: Post) -> Said:
@@ -176,7 +202,8 @@ def do_run(freight: Freight, data: DataParcel, post: Post) -> Said:
     """
     teller = _NodeTeller(post)
     try:
-        with tempfile.TemporaryDirectory(prefix="bakeoff-run-") as scratch, _heard(teller):
+        _remove_left_behind()
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch, _heard(teller):
             return Said("ended", _do(freight, data, Path(scratch), teller))
     except Exception as error:
         return Said("error", that_can_travel(error))
@@ -190,8 +217,14 @@ def _do(freight: Freight, data: DataParcel, scratch: Path, teller: _NodeTeller) 
         teller.tell(Said("file", (name, content)))
 
     folder = SentFolder(scratch / "run", freight.name, send if store is None else store.put)
-    begun = freight.begun if store is None else {**freight.begun, **store.begun(freight.begun)}
-    _write(folder.path, begun)
+    _write(folder.path, freight.begun)
+    if store is not None:
+        further = {
+            name: content
+            for name, content in store.begun(freight.begun).items()
+            if _how_far(name, content, freight) >= _how_far(name, freight.begun.get(name), freight)
+        }
+        _write(folder.path, further)
     job = _unpacked(freight, data, scratch)
     carry_out(Order(job, folder, freight.checkpoint_seconds), teller)
     left = [path for path in sorted(folder.path.rglob("*")) if path.is_file()]
@@ -201,6 +234,42 @@ def _do(freight: Freight, data: DataParcel, scratch: Path, teller: _NodeTeller) 
     for name, content in files.items():
         store.put(name, content)
     return dict.fromkeys(files, b"")
+
+
+def _how_far(name: str, content: bytes | None, freight: Freight) -> float:
+    """Tell how far a file of an interrupted run has come: by that the later of two is found.
+
+    What is written line by line, a journal or a list of readings, only grows.
+    """
+    if content is None:
+        return -1.0
+    try:
+        if name == "checkpoint.pt":
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            return float(saved["plain"]["steps"]) if saved["identity"] == freight.identity else 0.0
+        if name == "trials.clock.json":
+            return float(json.loads(content)["seconds"])
+    except Exception:  # damaged; torch raises many kinds
+        return 0.0
+    return float(len(content))
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of runs whose process was killed on this machine."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        process = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if process.isdigit() and not _lives(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _write(folder: Path, files: Files) -> None:

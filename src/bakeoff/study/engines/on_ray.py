@@ -8,12 +8,12 @@ than the training since its runs' last checkpoints with it: they start again fro
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,27 @@ import numpy as np
 
 from bakeoff.cores import usable_cores
 from bakeoff.data.prepare import TaskData
-from bakeoff.errors import ConfigError, ResourceError, StudyError
+from bakeoff.errors import ResourceError, StudyError
 from bakeoff.records.atomic import writing
+from bakeoff.study.engines.address import import_ray, knock
 from bakeoff.study.engines.engine import Ears, Ended, Order
 from bakeoff.study.engines.on_node import bring_images, do_run, load_freight
+from bakeoff.study.engines.post import News, PostOffice, RayPost
 from bakeoff.study.engines.relay import pass_on
-from bakeoff.study.engines.store import Store, open_store
+from bakeoff.study.engines.store import BEGUN, Store, open_store
 from bakeoff.study.engines.worker import Said
 from bakeoff.training.loop import Stopped
 from bakeoff.training.machine import Machine
 from bakeoff.training.parcel import DataKey, DataParcel, key_of, pack_data
 from bakeoff.training.run import record_failure
 
-ANSWER_SECONDS = 6.5  # in which a cluster must answer, so that a wrong address is told within ten
-KNOCK_SECONDS = 3.0  # of these, for its port
 LOOK_SECONDS = 0.2  # between two looks into the post office
 BURIAL_SECONDS = 15.0  # in which a node must answer whose process has crashed
 CHUNK_BYTES = 64_000_000  # of images that travel as one object
-PATIENCE_SECONDS = 60.0  # for a node to say what it has
+PATIENCE_SECONDS = 60.0  # for all nodes to say what they have
+GRACE_SECONDS = 60.0  # in which a cluster without room for a run may get it back, before the study ends
+IDENTITY_DIGITS = 12  # of a run's identity, in the name of its folder in a store
 ATTEMPTS = 20  # of one run; a cluster that loses as many nodes under it is no cluster
-
-_HINT = "to install it: pip install 'bakeoff[ray]'"
 
 
 @dataclass
@@ -77,10 +77,12 @@ class OnRay:
         self._flights: dict[Any, _Flight] = {}  # by the reference to what the task will return
         self._by_name: dict[str, _Flight] = {}
         self._parcels: dict[DataKey, Any] = {}  # references to what describes each task's images
+        self._found: deque[tuple[_Flight, list[str]]] = deque()  # that had ended, and the files they left
         self._ended: deque[Ended] = deque()
         self._stopping = False
         self._ours = False  # whether this engine has connected to Ray, and has to leave it
         self._room = (0.0, 0)  # when it was counted, and how many runs the nodes take
+        self._fitted = time.monotonic()  # when a node was last there on which a run fits
 
     # --- the context ---
 
@@ -90,10 +92,12 @@ class OnRay:
             open_store(self._store)
         if not ray.is_initialized():
             if self._address is not None:
-                check_address(self._address)
-            self._connect(ray)
+                knock(self._address)
+            with _own_sigterm():
+                self._connect(ray)
         try:
-            self._check_nodes(ray)
+            self._versions = _looker()()
+            self._check_nodes(ray, _nodes(ray))
             beside = self._on(ray.get_runtime_context().get_node_id())
             office = ray.remote(num_cpus=0)(PostOffice)
             self._post = office.options(scheduling_strategy=beside).remote()
@@ -132,9 +136,8 @@ class OnRay:
 
     # --- nodes ---
 
-    def _check_nodes(self, ray: Any) -> None:
+    def _check_nodes(self, ray: Any, nodes: list[dict[str, Any]]) -> None:
         """Refuse nodes that would compute something else, and a cluster on which no run fits."""
-        nodes = _nodes(ray)
         if not sum(map(self._fitting, nodes)):
             needs = _words(self._needs())
             most = max((node["Resources"].get("CPU", 0) for node in nodes), default=0)
@@ -142,7 +145,11 @@ class OnRay:
                 f"--engine ray: no node has room for a run, which takes {needs}; the largest has {most:g} "
                 "CPUs; expected fewer --threads or --processes, or larger nodes"
             )
-        here = _looker()()
+        self._check_versions(ray, nodes)
+
+    def _check_versions(self, ray: Any, nodes: list[dict[str, Any]]) -> None:
+        """Refuse nodes on which other code would compute."""
+        here = self._versions
         found = self._ask_all(ray, nodes, _looker())
         for node, there in found.items():
             differing = [name for name in here if there.get(name) != here[name]]
@@ -163,20 +170,30 @@ class OnRay:
             .remote(*arguments)
             for node in nodes
         }
-        answers = {}
+        ids = {_name(node): node["NodeID"] for node in nodes}
+        answers, errors = {}, ray.exceptions
+        until = time.monotonic() + PATIENCE_SECONDS  # for all of them together
         for name, reference in asked.items():
             try:
-                answers[name] = ray.get(reference, timeout=PATIENCE_SECONDS)
-            except ray.exceptions.NodeDiedError:  # lost meanwhile; its runs are started elsewhere
+                answers[name] = ray.get(reference, timeout=max(0.1, until - time.monotonic()))
+            except errors.NodeDiedError:  # lost meanwhile; its runs are started elsewhere
                 continue
-            except ray.exceptions.RayError as error:
+            except (
+                errors.TaskUnschedulableError,
+                errors.GetTimeoutError,
+                errors.WorkerCrashedError,
+            ) as error:
+                if not self._is_lost(ray, ids[name]):
+                    raise ResourceError(f"--engine ray: node {name}: {_one_line(error)}") from error
+            except errors.RayError as error:
                 raise ResourceError(f"--engine ray: node {name}: {_one_line(error)}") from error
         return answers
 
     def _needs(self) -> dict[str, float]:
         """Say what a run takes of a node, as Ray writes it."""
         cpus = self._machine.threads * self._machine.processes
-        return {"CPU": cpus, **({"GPU": 1} if self._machine.device.startswith("cuda") else {})}
+        cards = {"GPU": self._machine.processes} if self._machine.device.startswith("cuda") else {}
+        return {"CPU": cpus, **cards}
 
     def _fitting(self, node: dict[str, Any]) -> int:
         """Count the runs that a node has room for."""
@@ -187,30 +204,47 @@ class OnRay:
     @property
     def running(self) -> int:
         """Orders whose end was not told yet."""
-        return len(self._flights) + len(self._ended)
+        return len(self._flights) + len(self._found) + len(self._ended)
 
     @property
     def has_room(self) -> bool:
         """Whether a node has room for another run."""
+        room = self._places()
+        return len(self._flights) < min(room, self._workers or room)
+
+    def _places(self) -> int:
+        """Count the runs that the nodes take, once a second."""
         counted, room = self._room
         if time.monotonic() - counted > 1:
             room = sum(map(self._fitting, _nodes(import_ray())))
             self._room = time.monotonic(), room
-        return len(self._flights) < min(room, self._workers or room)
+        return room
 
     def submit(self, order: Order) -> None:
-        """Send a run to a node."""
+        """Send a run to a node, unless it has ended in the store and was not fetched from there."""
+        store = self._store_of(order)
+        left = [] if store is None else store.ended(order.job.identity)
+        if left:
+            self._found.append((_Flight(order), left))
+            return
         self._bring(order.job.data)
         self._send(_Flight(order))
 
     def wait(self, ears: Ears) -> Ended:
         """Pass on what the runs tell until one has ended."""
         ray = import_ray()
+        while self._found:
+            flight, left = self._found.popleft()
+            self._announce(flight, ears)
+            self._ended.append(Ended(flight.order, self._unload(flight.order, dict.fromkeys(left, b""))))
         while not self._ended:
             ready, _ = ray.wait(list(self._flights), timeout=LOOK_SECONDS) if self._flights else ([], [])
             self._take_post(ray, ears)
             for reference in ready:
                 self._land(ray, reference, ears)
+            if ears.wants_stop:
+                self.stop()
+            self._take_back(ray)
         return self._ended.popleft()
 
     def stop(self) -> None:
@@ -228,44 +262,90 @@ class OnRay:
             return
         ray = import_ray()
         self._parcels[key] = ray.put(pack_data(data))
-        said = self._ask_all(ray, _nodes(ray), bring_images, self._parcels[key], data.fingerprint, None)
+        nodes = _nodes(ray)
+        said = self._ask_all(ray, nodes, bring_images, self._parcels[key], data.fingerprint, None)
         if "missing" in said.values():
-            self._send_images(ray, key, data)
+            self._send_images(ray, nodes, data)
 
-    def _send_images(self, ray: Any, key: DataKey, data: TaskData) -> None:
+    def _send_images(self, ray: Any, nodes: list[dict[str, Any]], data: TaskData) -> None:
         """Put a task's pixels where nodes can fetch them, and have those that lack them do so."""
         chunks = [ray.put(chunk) for chunk in chunks_of(data.images_NHWC)]
-        self._ask_all(ray, _nodes(ray), _bring_fetched, self._parcels[key], data.fingerprint, chunks)
+        self._ask_all(ray, nodes, _bring_fetched, self._parcels[key_of(data)], data.fingerprint, chunks)
+
+    def _prepare_late(self, ray: Any, node: str, data: TaskData) -> None:
+        """Make a node ready that has joined since its likes were."""
+        late = [one for one in _nodes(ray) if one["NodeID"] == node]
+        if late:  # else it is gone again
+            self._check_versions(ray, late)
+            self._send_images(ray, late, data)
 
     def _send(self, flight: _Flight) -> None:
         order, name = flight.order, _key(flight.order)
         freight = load_freight(order, self._store_of(order))
         self._by_name[name] = flight
         parcel = self._parcels[key_of(order.job.data)]
-        reference = self._task.remote(freight, parcel, self._post, name, flight.attempt)
+        reference = self._task.remote(freight, parcel, self._post, name, flight.attempt, self._versions)
         self._flights[reference] = flight
 
     def _store_of(self, order: Order) -> Store | None:
         if self._store is None:
             return None
         place = order.folder.path.relative_to(self._study).as_posix()
-        return Store(f"{self._store.rstrip('/')}/{place}")
+        # What was asked for otherwise leaves its files elsewhere: nothing there is read by mistake.
+        return Store(f"{self._store.rstrip('/')}/{place}/{order.job.identity[:IDENTITY_DIGITS]}")
 
     def _take_post(self, ray: Any, ears: Ears) -> None:
-        """Hear what all runs have said since the last look."""
-        for name, attempt, said in ray.get(self._post.take.remote()):
-            flight = self._by_name.get(name)
-            if flight is None or flight.attempt != attempt:
-                continue  # of an attempt whose node was lost
-            if said.kind == "started":
-                flight.node = said.values
-                self._announce(flight, ears)
-            elif said.kind == "file":
-                _store_file(flight.order, *said.values)
-            elif said.kind == "line":
-                ears.on_remark(f"{flight.order.job.name}: {said.values}")
-            else:
-                self._pass_on(said, name, flight, ears)
+        """Hear what all runs have said since the last look; what they want to be kept, first."""
+        try:
+            letters: list[News] = ray.get(self._post.take.remote())
+            flights = {id(news): self._flight_of(news) for news in letters}
+            for news in letters:
+                flight = flights[id(news)]
+                if news.number and flight is not None:
+                    _store_file(flight.order, *news.said.values)
+            numbers = [news.number for news in letters if news.number]
+            if numbers:  # also of attempts that are over, which would wait for ever
+                ray.get(self._post.written.remote(numbers))
+        except ray.exceptions.RayError as error:
+            raise ResourceError(
+                f"--engine ray: the cluster is out of reach: {_one_line(error)}; the same command continues"
+            ) from error
+        for news in letters:
+            flight = flights[id(news)]
+            if flight is not None and not news.number:
+                self._hear(news, flight, ears)
+
+    def _flight_of(self, news: News) -> _Flight | None:
+        """Return the run that news are of; None for an attempt whose node was lost."""
+        flight = self._by_name.get(news.name)
+        return flight if flight is not None and flight.attempt == news.attempt else None
+
+    def _hear(self, news: News, flight: _Flight, ears: Ears) -> None:
+        """Take in one thing that a run has said."""
+        said = news.said
+        if said.kind == "started":
+            flight.node = said.values
+            self._announce(flight, ears)
+        elif said.kind == "line":
+            ears.on_remark(f"{flight.order.job.name}: {said.values}")
+        else:
+            self._pass_on(said, news.name, flight, ears)
+
+    def _take_back(self, ray: Any) -> None:
+        """End orders that no node has begun: when all is to stop, or no node that is left takes them."""
+        now = time.monotonic()
+        if self._places():
+            self._fitted = now
+        if not self._stopping and now - self._fitted <= GRACE_SECONDS:
+            return
+        for reference, flight in [*self._flights.items()]:
+            if flight.node:
+                continue
+            del self._flights[reference]
+            self._by_name.pop(_key(flight.order), None)
+            ray.cancel(reference)
+            no_room = "--engine ray: no node that is left has room for a run; the same command continues"
+            self._ended.append(Ended(flight.order, Stopped() if self._stopping else ResourceError(no_room)))
 
     def _announce(self, flight: _Flight, ears: Ears) -> None:
         if flight.announced:
@@ -293,6 +373,13 @@ class OnRay:
         except ray.exceptions.RayError as error:
             self._lost(ray, flight, error, ears)
             return
+        if said.kind == "unready":
+            if self._stopping:
+                self._ended.append(Ended(flight.order, Stopped()))
+                return
+            self._prepare_late(ray, flight.node, flight.order.job.data)
+            self._send(_Flight(flight.order, flight.attempt, announced=True))
+            return
         del self._by_name[_key(flight.order)]
         if said.kind == "error":
             self._ended.append(Ended(flight.order, said.values))
@@ -300,25 +387,29 @@ class OnRay:
         self._ended.append(Ended(flight.order, self._unload(flight.order, said.values)))
 
     def _unload(self, order: Order, files: dict[str, bytes]) -> Any:
-        """Write a run's files into the study's folder, its record last; return the record."""
-        store = self._store_of(order)
-        record = order.folder.record_path.name
-        shutil.rmtree(order.folder.tensorboard_path, ignore_errors=True)  # of an earlier attempt
+        """Make a run's folder what it was on the node, its record last; return the record."""
+        store, folder = self._store_of(order), order.folder
+        record = folder.record_path.name
+        shutil.rmtree(folder.tensorboard_path, ignore_errors=True)  # of an earlier attempt
         for name in sorted(files, key=lambda name: name == record):
+            if name == record:
+                _remove_others(folder.path, files)
             _store_file(order, name, files[name] if store is None else store.get(name))
         found = order.folder.read()
         if found is None:
             return StudyError(f"{order.folder.path}: the node sent no record; the same command continues")
         order.folder.clear_unfinished(checkpoint=found.status != "failed")
         if store is not None and found.status != "failed":
-            store.forget(order.folder.checkpoint_path.name)
+            for name in BEGUN:
+                if name not in files:
+                    store.forget(name)
         return found
 
     def _lost(self, ray: Any, flight: _Flight, error: Exception, ears: Ears) -> None:
         """Start a lost node's run again; record one that has crashed by itself."""
         exceptions = ray.exceptions
         # With a node go the results that lie on it and were not fetched yet.
-        gone = exceptions.NodeDiedError, exceptions.ObjectLostError, exceptions.LocalRayletDiedError
+        gone = exceptions.NodeDiedError, exceptions.ObjectLostError
         node_is_lost = isinstance(error, gone) or (
             isinstance(error, exceptions.WorkerCrashedError) and self._is_lost(ray, flight.node)
         )
@@ -357,46 +448,30 @@ class OnRay:
         return False
 
 
-class PostOffice:
-    """Between runs on nodes and the study's process: news one way, wishes the other; an actor's class."""
-
-    def __init__(self) -> None:
-        self._news: list[tuple[str, int, Said]] = []
-        self._wishes: dict[str, str] = {}
-
-    def tell(self, name: str, attempt: int, said: Said) -> str:
-        """Take news of a run; return what is wished of it."""
-        self._news.append((name, attempt, said))
-        return self._wishes.get(name) or self._wishes.get("", "")
-
-    def take(self) -> list[tuple[str, int, Said]]:
-        """Hand over all news since the last time."""
-        news, self._news = self._news, []
-        return news
-
-    def wish(self, name: str, wish: str) -> None:
-        """Keep a wish for a run, or for all under no name."""
-        self._wishes[name] = wish
-
-
-class _RayPost:
-    """A run's way to the post office."""
-
-    def __init__(self, office: Any, name: str, attempt: int) -> None:
-        self._office, self._name, self._attempt = office, name, attempt
-
-    def tell(self, said: Said) -> str:
-        """Deliver news, and wait until they are there."""
-        answer: str = import_ray().get(self._office.tell.remote(self._name, self._attempt, said))
-        return answer
-
-
-def _fly(freight: Any, parcel: DataParcel, office: Any, name: str, attempt: int) -> Said:
-    """Do a run on a node; what a task of Ray calls."""
+def _fly(
+    freight: Any, parcel: DataParcel, office: Any, name: str, attempt: int, versions: dict[str, str | None]
+) -> Said:
+    """Do a run on a node; what a task of Ray calls. One that joined late is not ready for it."""
     ray = import_ray()
-    post = _RayPost(office, name, attempt)
+    post = RayPost(office, name, attempt)
     post.tell(Said("started", ray.get_runtime_context().get_node_id()))
+    if _looker()() != versions or bring_images(parcel, freight.fingerprint, None) == "missing":
+        return Said("unready", None)
     return do_run(freight, parcel, post)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM, which Ray replaces by an end at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _answer() -> None:
@@ -420,6 +495,13 @@ def _store_file(order: Order, name: str, content: bytes) -> None:
     """Write a file of a run into the study's folder, whole or not at all."""
     with writing(order.folder.path / name) as partial:
         partial.write_bytes(content)
+
+
+def _remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove what a run has removed on its node: a clock that has stopped, a trial that has ended."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in names:
+            path.unlink(missing_ok=True)
 
 
 def _key(order: Order) -> str:
@@ -454,7 +536,7 @@ def _looker() -> Callable[[], dict[str, str | None]]:
         from importlib import metadata
 
         found: dict[str, str | None] = {"python": ".".join(system.python_version_tuple()[:2])}
-        for name in ("bakeoff", "torch", "numpy", "pillow"):
+        for name in ("bakeoff", "torch", "torchvision", "timm", "numpy", "pillow"):
             try:
                 found[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
@@ -462,68 +544,3 @@ def _looker() -> Callable[[], dict[str, str | None]]:
         return found
 
     return look
-
-
-def import_ray() -> Any:
-    """Import Ray.
-
-    Returns:
-        The module.
-
-    Raises:
-        ResourceError: It is not installed.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise ResourceError(f"--engine ray: Ray is not installed; {_HINT}") from None
-    return ray
-
-
-def check_address(address: str) -> None:
-    """Refuse the address of a cluster that does not answer, within ten seconds.
-
-    Ray itself asks for a minute, and then ends the process.
-
-    Args:
-        address: ``HOST:PORT`` or ``auto``.
-
-    Raises:
-        ConfigError: It is no address, or one that needs another way.
-        ResourceError: Nobody answers, or somebody else.
-    """
-    if address.startswith("ray://"):
-        raise ConfigError(
-            f"--address: got '{address}', expected HOST:PORT of the head, from a machine of the cluster"
-        )
-    if address != "auto":
-        _knock(address)
-    program = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    try:
-        answer = subprocess.run(
-            program,
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise ResourceError(f"--address: {address} does not answer as a Ray cluster does") from None
-    if answer.returncode:
-        said = next((line for line in reversed(answer.stderr.splitlines()) if line.strip()), "")
-        raise ResourceError(f"--address: {address} is no Ray cluster to work with: {said.strip()[:300]}")
-
-
-def _knock(address: str) -> None:
-    """See that somebody listens at an address."""
-    import socket
-
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
-        raise ConfigError(f"--address: got '{address}', expected HOST:PORT or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
-    except OSError as error:
-        said = error.strerror or str(error) or type(error).__name__
-        raise ResourceError(f"--address: nobody answers at {address} ({said})") from None

@@ -40,12 +40,19 @@ class EngineSettings:
 
     @property
     def at_once(self) -> int:
-        """Runs that share this machine's processor."""
-        return self.workers or 1 if self.name == "local" else 1
+        """Runs that share this machine's processor; none do on a cluster of other machines."""
+        return 1 if self.is_elsewhere else self.workers or 1
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether runs are computed on a cluster that is joined, whose machines may be larger or smaller."""
+        return self.name == "ray" and self.address is not None
 
 
 def share_of_cores(settings: EngineSettings, processes: int) -> int | None:
     """Divide this machine's cores among the processes of all runs that are computed at once.
+
+    A cluster that is joined computes elsewhere: one run takes as much of a node as it would of this machine.
 
     Args:
         settings: What the user asked for.
@@ -58,11 +65,11 @@ def share_of_cores(settings: EngineSettings, processes: int) -> int | None:
         ConfigError: There are more of them than cores.
     """
     shares, cores = settings.at_once * processes, usable_cores()
-    if shares == 1 or settings.name != "local":
+    if shares == 1:
         return None
-    if shares > cores:
+    if shares > cores and not settings.is_elsewhere:
         _refuse(settings, processes, 1, f"this machine has {cores} {_plural('core', cores)}")
-    return cores // shares
+    return max(1, cores // shares)
 
 
 def check_engine(settings: EngineSettings) -> None:
@@ -76,7 +83,7 @@ def check_engine(settings: EngineSettings) -> None:
         ResourceError: Ray is not installed, or nobody answers at the address.
     """
     if settings.name == "ray":
-        from bakeoff.study.engines.on_ray import check_address, import_ray
+        from bakeoff.study.engines.address import check_address, import_ray
         from bakeoff.study.engines.store import open_store
 
         import_ray()
@@ -97,9 +104,14 @@ def check_room(settings: EngineSettings, machine: Machine, where: str) -> None:
     Raises:
         ConfigError: Their threads would wait for each other.
     """
+    if settings.name == "ray" and machine.device.startswith("cuda:"):
+        raise ConfigError(
+            f"--device: got '{machine.device}' with --engine ray, which gives every run a GPU itself; "
+            "expected cuda"
+        )
     cores = usable_cores()
     shares = settings.at_once * machine.processes
-    if settings.name == "local" and shares > 1 and shares * machine.threads > cores:
+    if not settings.is_elsewhere and shares > 1 and shares * machine.threads > cores:
         each = f"{machine.threads} {_plural('thread', machine.threads)} ({where})"
         own = f"this machine has {cores} {_plural('core', cores)} and each process takes {each}"
         _refuse(settings, machine.processes, machine.threads, own)
@@ -136,6 +148,6 @@ def make_engine(settings: EngineSettings, machine: Machine, study: Path) -> Engi
         return OnRay(
             machine, address=settings.address, store=settings.store, workers=settings.workers, study=study
         )
-    if settings.at_once > 1:
+    if settings.name == "local" and settings.at_once > 1:
         return Local(settings.at_once, machine)
     return Here()

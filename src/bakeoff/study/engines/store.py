@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 
 from bakeoff.errors import ConfigError, ResourceError
 
-BEGUN = ("checkpoint.pt", "test_readings.json")  # that an interrupted run goes on from
+# What an interrupted run goes on from
+BEGUN = ("checkpoint.pt", "test_readings.json", "trials.jsonl", "trials.clock.json", "trial/checkpoint.pt")
+RECORD = "record.json"  # written last
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,31 @@ class Store:
             if system.exists(path):
                 found[name] = self.get(name)
         return found
+
+    def ended(self, identity: str) -> list[str]:
+        """List what a run has left that has ended here and was not fetched, because the study was killed.
+
+        Args:
+            identity: Of the run that is looked for.
+
+        Returns:
+            The names of its files; none when it has not ended, is another run, or has failed.
+
+        Raises:
+            ResourceError: The store cannot be read.
+        """
+        try:
+            system, path = open_store(self.url)
+            found = system.find(path) if system.exists(posixpath.join(path, RECORD)) else []
+        except (OSError, ValueError) as error:
+            raise ResourceError(f"--store: cannot read {self.url}: {_words(error)}") from error
+        if not found:
+            return []
+        record = json.loads(self.get(RECORD))
+        if record.get("identity") != identity or record.get("status") == "failed":
+            return []
+        names = [posixpath.relpath(file, path) for file in found]
+        return [name for name in names if not name.endswith(".partial")]
 
     def forget(self, name: str) -> None:
         """Remove a file, if it is there."""
