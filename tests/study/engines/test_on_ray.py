@@ -287,7 +287,8 @@ def test_a_node_that_joins_late_is_brought_what_it_lacks(
             cluster.late = cluster.add_node(**cluster.node | {"env_vars": {"BAKEOFF_CACHE": str(late)}})
         used.update(flight.node for flight in engines[0]._flights.values())
 
-    outcome = small_study.train(tmp_path / "ray", SLOW, engine=_on(cluster), listener=Ear(join))
+    values = SLOW | {"seeds": list(range(8))}
+    outcome = small_study.train(tmp_path / "ray", values, engine=_on(cluster), listener=Ear(join))
     assert {record.status for record in outcome.records} == {"finished"}
     assert cluster.late.node_id in used
     assert len(list((late / "images").glob("*.u8"))) == 1
