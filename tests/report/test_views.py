@@ -122,6 +122,24 @@ def test_the_study_is_run_again_where_the_user_put_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("resolved", "cores", "shown"),
+    [
+        ({"threads": 4}, 16, " --threads 4"),
+        ({"threads": 8, "processes": 2}, 16, " --threads 8 --processes 2"),
+        ({"threads": 16}, 16, ""),
+        ({}, 16, ""),
+        ({"threads": "4", "processes": None}, "16", ""),
+    ],
+)
+def test_what_was_shared_among_cores_is_asked_for_again(
+    tmp_path: Path, resolved: dict[str, Any], cores: Any, shown: str
+) -> None:
+    folder = make_study(tmp_path / "s", seeds=[0], examples=False)
+    with_lock(folder, command={"study": "classic"}, resolved=resolved, environment={"cores": cores})
+    assert study_view(folder).commands[0].text == f"bakeoff run classic{shown}"
+
+
+@pytest.mark.parametrize(
     ("augmentation", "said"),
     [
         ({}, None),

@@ -224,8 +224,20 @@ def _asked_for(spec: StudySpec, lock: Mapping[str, Any]) -> str:
     command = lock.get("command") or {}
     study, flags = command.get("study"), command.get("flags", [])
     if isinstance(study, str) and isinstance(flags, list):
-        return shlex.join([study, *map(str, flags)])
+        return shlex.join([study, *map(str, flags), *_of_the_bits(lock, flags)])
     return spec.name if spec.name in shipped_studies() else shlex.quote(f"{spec.name}.toml")
+
+
+def _of_the_bits(lock: Mapping[str, Any], flags: Sequence[Any]) -> list[str]:
+    """Return flags without which another folder would have other sums: what was shared among cores."""
+    resolved, cores = lock.get("resolved") or {}, (lock.get("environment") or {}).get("cores")
+    threads, processes = resolved.get("threads"), resolved.get("processes", 1)
+    found = []
+    if isinstance(threads, int) and isinstance(cores, int) and threads != cores and "--threads" not in flags:
+        found += ["--threads", str(threads)]
+    if isinstance(processes, int) and processes > 1 and "--processes" not in flags:
+        found += ["--processes", str(processes)]
+    return found
 
 
 def _commands(spec: StudySpec, lock: Mapping[str, Any]) -> tuple[Command, ...]:
