@@ -152,7 +152,7 @@ def test_wishes_that_do_not_go_together_are_refused(trained, base_dir, more, mes
 
 def test_a_missing_package_is_named_with_its_extra(trained, base_dir, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(bakeoff.BakeoffError, match=r"needs onnxruntime, .*pip install 'bakeoff\[export\]'"):
+    with pytest.raises(bakeoff.BakeoffError, match=r"needs onnxruntime, .*pip install -e '\.\[export\]'"):
         export(trained.path, out=tmp_path / "x.onnx", base_dir=base_dir, unchecked=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -75,3 +75,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if 0 < len(names) <= 12:
         return "; known: " + ", ".join(names)
     return ""
+
+
+def to_install(extra: str) -> str:
+    """Say what installs the packages of one of bakeoff's optional parts.
+
+    >>> to_install("ray")
+    "in bakeoff's folder: pip install -e '.[ray]'"
+    """
+    return f"in bakeoff's folder: pip install -e '.[{extra}]'"

@@ -43,7 +43,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_the_study_in_the_readme_is_accepted() -> None:
     (text,) = blocks(ROOT / "README.md", "toml")
     spec = study_from_dict(tomllib.loads(text), "README.md")
-    assert [c.name for c in spec.candidates] == ["small", "deep", "mine", "tuned", "probe"]
+    assert [c.name for c in spec.candidates] == ["small", "deep", "mine", "described", "tuned", "probe"]
 
 
 def test_the_python_in_the_readme_uses_names_that_exist() -> None:
@@ -74,4 +74,5 @@ def test_the_makefile_has_the_targets_that_the_documents_name(target: str) -> No
 
 def test_help_names_every_verb() -> None:
     shown = CliRunner().invoke(get_command(app), ["--help"]).output
-    assert all(verb in shown for verb in ("run", "report", "models"))
+    assert all(verb in shown for verb in get_command(app).commands)  # type: ignore[attr-defined]
+    assert len(get_command(app).commands) > 10  # type: ignore[attr-defined]

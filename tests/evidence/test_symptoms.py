@@ -195,8 +195,8 @@ def calibration(
 def test_a_network_that_promises_more_than_it_keeps_is_told_with_what_mends_it() -> None:
     found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.93, 0.8, after=0.021))
     assert [symptom.text for symptom in found] == [
-        "it promises more than it keeps: on average it says 93.0 % and is right in 80.0 % of the test images "
-        "(overconfident); its probabilities are off by 13.0 points (10.0 to 14.0); dividing its logits by "
+        "overconfident: its mean confidence is 93.0 %, and it is right on 80.0 % of the test images; "
+        "its probabilities are off by 13.0 points (10.0 to 14.0); dividing its logits by "
         "2.31, the temperature fitted on the validation images, brings that to 2.1 points and changes no "
         "answer"
     ]
@@ -206,8 +206,8 @@ def test_a_network_that_promises_more_than_it_keeps_is_told_with_what_mends_it()
 def test_a_network_that_keeps_more_than_it_promises_is_told_without_what_is_not_known() -> None:
     found = find_symptoms([run(predictions(0.8, 5, 500))], names(5), calibration(0.5, 0.8))
     assert [symptom.text for symptom in found] == [
-        "it keeps more than it promises: on average it says 50.0 % and is right in 80.0 % of the test images "
-        "(underconfident); its probabilities are off by 30.0 points (10.0 to 31.0)"
+        "underconfident: its mean confidence is 50.0 %, and it is right on 80.0 % of the test images; "
+        "its probabilities are off by 30.0 points (10.0 to 31.0)"
     ]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must no
 
 def bench(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the processor; all of them by default.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two networks and one precision: seconds instead of minutes.")
     ] = False,

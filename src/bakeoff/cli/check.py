@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def check(
     data: Annotated[str, typer.Argument(help="A folder, an archive, a CSV file, or a source's name.")],
-    classes: Annotated[int | None, typer.Option(min=2, help="Only the first so many classes.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Only the first N classes, in sorted order.")
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels that images are looked at in.  [their own size, at most 64]")
     ] = None,

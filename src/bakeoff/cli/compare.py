@@ -12,7 +12,7 @@ import typer
 def compare(
     study: Annotated[Path, typer.Argument(help="A study's folder.")],
     others: Annotated[list[str], typer.Argument(help="Two of its candidates, or another study's folder.")],
-    task: Annotated[str | None, typer.Option(help="Of two candidates: in which task.")] = None,
+    task: Annotated[str | None, typer.Option(help="Which task, when two candidates are compared.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     form: Annotated[
         Literal["text", "json", "markdown"], typer.Option("--format", help="How it is printed.")

@@ -22,10 +22,12 @@ def export(
     to: Annotated[str, typer.Option(help="onnx, torch-export or safetensors.")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="The file.  [<study>-<candidate>.onnx]")] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Of a study.  [the best by validation accuracy]")
+        str | None, typer.Option(help="Which candidate of the study.  [the best by validation accuracy]")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Of a study with several.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of a study.  [the best by validation accuracy]")] = None,
+    task: Annotated[str | None, typer.Option(help="Which task, if the study has several.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which seed of the study.  [the best by validation accuracy]")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the images lie.  [where the study found them]")
     ] = None,

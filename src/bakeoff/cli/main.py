@@ -35,7 +35,8 @@ _WRONG_USE: tuple[type[Exception], ...] = tuple(
 
 app = typer.Typer(
     name="bakeoff",
-    help="Controlled image-classification studies: which classifier, how sure, at what cost.",
+    help="Controlled image-classification studies: which classifier, how sure, at what cost. "
+    "Try it: bakeoff run demo. Your images: bakeoff run pick --data FOLDER.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -30,10 +30,12 @@ def predict(
     model: Annotated[str, typer.Argument(help="A run's folder, a study's, or an exported file.")],
     images: Annotated[list[str], typer.Argument(help="Images, folders, or - for paths on standard input.")],
     candidate: Annotated[
-        str | None, typer.Option(help="Of a study.  [the best by validation accuracy]")
+        str | None, typer.Option(help="Which candidate of the study.  [the best by validation accuracy]")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Of a study with several.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of a study.  [the best by validation accuracy]")] = None,
+    task: Annotated[str | None, typer.Option(help="Which task, if the study has several.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which seed of the study.  [the best by validation accuracy]")
+    ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Average the probabilities of the candidate's finished seeds.")
     ] = False,
@@ -48,7 +50,7 @@ def predict(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N; of an exported file, cpu.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="On the processor.  [all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on the processor.  [all cores]")] = None,
 ) -> int:
     """Name the classes of images.
 

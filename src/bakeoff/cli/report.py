@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     study: Annotated[Path, typer.Argument(help="A study's folder, finished or not.")],
-    file: Annotated[Path | None, typer.Argument(help="Of --markdown: where it goes.  [stdout]")] = None,
+    file: Annotated[Path | None, typer.Argument(help="With --markdown: the file to write.  [stdout]")] = None,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Leave the test images out of the page.")
     ] = False,

@@ -21,11 +21,15 @@ def run(
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Only the first so many seeds.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Only the first N seeds; with pick, runs of each candidate.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Only this seed.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Of the study pick: time for all of it.  [30m]")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the whole study; only for pick.  [30m]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at once, which share the cores.  [1; on a cluster all that fit]")
     ] = None,
@@ -36,7 +40,7 @@ def run(
         Literal["local", "ray"], typer.Option(help="Where runs are computed: here, or on a Ray cluster.")
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster's head: HOST:PORT or auto.  [start one here]")
+        str | None, typer.Option(help="Head of a Ray cluster to join: HOST:PORT or auto.  [start one here]")
     ] = None,
     store: Annotated[
         str | None, typer.Option(help="URL for what runs on a cluster leave, such as s3://bucket/study.")

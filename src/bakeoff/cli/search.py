@@ -15,10 +15,10 @@ def search(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="For everything, the final training included: 10m, or 400ep.  [10m without --trials]"
+            help="Pays for everything, the final training included: 10m, or 400ep.  [10m without --trials]"
         ),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="At most so many trials.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="At most this many trials.")] = None,
     method: Annotated[
         Literal["tpe", "random"], typer.Option(help="How trials are chosen; random is for comparison.")
     ] = "tpe",
@@ -26,19 +26,23 @@ def search(
         list[str] | None,
         typer.Option(help="Narrow or fix a setting: width=[16,32], block=residual. Again for another."),
     ] = None,
-    max_parameters: Annotated[int | None, typer.Option(help="Of a network that is tried.")] = None,
-    max_multiplications: Annotated[int | None, typer.Option(help="Likewise, for one image.")] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="Largest network to try, in parameters.")] = None,
+    max_multiplications: Annotated[
+        int | None, typer.Option(help="Most multiplications of a network, for one image.")
+    ] = None,
     min_images_per_second: Annotated[
-        float | None, typer.Option(help="Likewise, in training, measured on this machine.")
+        float | None, typer.Option(help="Slowest network to try, in training images/s measured here.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/search-<data>]")] = None,
-    classes: Annotated[int | None, typer.Option(min=2, help="Only the first so many classes.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Only the first N classes, in sorted order.")
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels of the images.  [from their own size, 64 at most]")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many searches.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
     decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.errors import ConfigError
+from bakeoff.errors import ConfigError, to_install
 from bakeoff.homes import cache_home
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ def serve(
     token: Annotated[
         str | None, typer.Option(help="Ask requests for this bearer token.  [BAKEOFF_TOKEN]")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="That compute.  [all cores]")] = None,
-    max_bytes: Annotated[str, typer.Option(help="Of a request, such as 20MiB.")] = "20MiB",
-    max_pixels: Annotated[int, typer.Option(help="Of an image.")] = 50_000_000,
-    max_files: Annotated[int, typer.Option(help="Images of a request.")] = 64,
-    timeout: Annotated[float, typer.Option(help="Seconds in which a request must have come.")] = 30.0,
-    max_queue: Annotated[int, typer.Option(help="Images that wait at most; others get 429.")] = 256,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads that compute.  [all cores]")] = None,
+    max_bytes: Annotated[str, typer.Option(help="Largest request, such as 20MiB.")] = "20MiB",
+    max_pixels: Annotated[int, typer.Option(help="Largest image, in pixels.")] = 50_000_000,
+    max_files: Annotated[int, typer.Option(help="Most images in one request.")] = 64,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a whole request.")] = 30.0,
+    max_queue: Annotated[
+        int, typer.Option(help="Most images waiting at once; beyond that, requests get 429.")
+    ] = 256,
 ) -> int:
     """Serve classifiers: a page to drop an image on, and POST /predict for programs.
 
@@ -45,7 +47,7 @@ def serve(
         from bakeoff.deploy.serving.limits import Limits
         from bakeoff.deploy.serving.server import serve as serve_models
     except ModuleNotFoundError as error:
-        raise ConfigError(f"serve: needs {error.name}; pip install 'bakeoff[serve]'") from None
+        raise ConfigError(f"serve: needs {error.name}; {to_install('serve')}") from None
 
     limits = Limits(
         max_bytes=_bytes(max_bytes), max_pixels=max_pixels, max_files=max_files, timeout=timeout,

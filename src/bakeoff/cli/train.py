@@ -20,7 +20,9 @@ def train(
         bool, typer.Option("--probe", help="Only the last layer, by logistic regression on frozen features.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/<name>]")] = None,
-    classes: Annotated[int | None, typer.Option(min=2, help="Only the first so many classes.")] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Only the first N classes, in sorted order.")
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels that images are stored in.  [from their own size]")
     ] = None,
@@ -50,7 +52,7 @@ def train(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="On the processor.  [all cores]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
     decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     on_corrupt: Annotated[
         Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")

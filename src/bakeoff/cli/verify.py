@@ -38,7 +38,9 @@ def verify(
         Path | None, typer.Option(help="Where paths of the study's file start.  [where that file lies]")
     ] = None,
     device: Annotated[str, typer.Option(help="To evaluate on: auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="On the processor.  [the study's]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on the processor.  [the study's]")
+    ] = None,
     decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
     form: Annotated[Literal["text", "json"], typer.Option("--format", help="How it is printed.")] = "text",
 ) -> int:

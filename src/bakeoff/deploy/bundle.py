@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.data.decode import Fit
 from bakeoff.data.predictor import Predictor, Uncalibrated
-from bakeoff.errors import ConfigError, ResourceError
+from bakeoff.errors import ConfigError, ResourceError, to_install
 from bakeoff.spec.base import what_is_wrong
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         import onnxruntime
     except ImportError:
         raise ResourceError(
-            f"{path}: needs onnxruntime, which is not installed; pip install 'bakeoff[export]'"
+            f"{path}: needs onnxruntime, which is not installed; {to_install('export')}"
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; they are raised anyway

@@ -42,7 +42,7 @@ from bakeoff.deploy.forms import (
 )
 from bakeoff.deploy.network import trace_network
 from bakeoff.deploy.shipped import InTorch, Shipped, computed
-from bakeoff.errors import ResourceError, StudyError
+from bakeoff.errors import ResourceError, StudyError, to_install
 from bakeoff.evidence.calibration import scale_probabilities
 from bakeoff.evidence.fidelity import Agreement, agreement
 from bakeoff.evidence.intervals import wilson
@@ -244,9 +244,7 @@ def _need(packages: Sequence[str]) -> None:
     """Refuse before anything is computed what cannot end well."""
     for name in packages:
         if importlib.util.find_spec(name) is None:
-            raise ResourceError(
-                f"export: needs {name}, which is not installed; pip install 'bakeoff[export]'"
-            )
+            raise ResourceError(f"export: needs {name}, which is not installed; {to_install('export')}")
 
 
 def _export_onnx(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bakeoff.deploy.bundle import EMBEDDING
-from bakeoff.errors import ConfigError, ResourceError
+from bakeoff.errors import ConfigError, ResourceError, to_install
 from bakeoff.models.convolutions import plain_convolutions
 
 if TYPE_CHECKING:  # other forms than ONNX go without it
@@ -75,7 +75,7 @@ def trace_network(network: nn.Module, input_size: int, *, name: str) -> onnx.Mod
             )  # fmt: skip
     except ModuleNotFoundError as error:
         raise ResourceError(
-            f"export: torch needs {error.name}, which is not installed; pip install 'bakeoff[export]'"
+            f"export: torch needs {error.name}, which is not installed; {to_install('export')}"
         ) from None
     except Exception as error:  # of a user's network, anything
         raise ConfigError(f"export: '{name}' cannot be traced to ONNX ({_reason(error)})") from error

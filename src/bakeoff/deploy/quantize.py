@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from bakeoff.deploy.bundle import IMAGES, KEY, About, Bundle
-from bakeoff.errors import ConfigError, ResourceError
+from bakeoff.errors import ConfigError, ResourceError, to_install
 from bakeoff.evidence.comparison import mcnemar, paired_interval
 from bakeoff.evidence.intervals import wilson
 from bakeoff.spec import canonical_json
@@ -220,7 +220,7 @@ def _prepared(source: Path, folder: Path) -> Path:
         import onnxruntime
     except ImportError:
         raise ResourceError(
-            "--quantize: needs onnxruntime, which is not installed; pip install 'bakeoff[export]'"
+            f"--quantize: needs onnxruntime, which is not installed; {to_install('export')}"
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -153,15 +153,16 @@ def _miscalibrated(calibration: CandidateCalibration | None) -> Symptom | None:
         return None
     error, gap = calibration.error, calibration.gap
     sure, right = percent(calibration.confidence), percent(calibration.accuracy)
-    says = f"on average it says {sure} and is right in {right} of the test images"
+    says = f"its mean confidence is {sure}, and it is right on {right} of the test images"
     if abs(gap) < error.mean / 2:
         what = (
-            f"its confidence is off in both directions: {says}, but too sure in places, too modest in others"
+            f"its confidence is off in both directions: {says}, but it is too sure in places and too modest "
+            "in others"
         )
     elif gap > 0:
-        what = f"it promises more than it keeps: {says} (overconfident)"
+        what = f"overconfident: {says}"
     else:
-        what = f"it keeps more than it promises: {says} (underconfident)"
+        what = f"underconfident: {says}"
     off = points(error.mean).lstrip("+")
     low, high = 100 * (error.low or 0.0), 100 * (error.high or error.mean)
     return Symptom(

@@ -42,7 +42,7 @@ except Exception as error:
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-2:] == [
-        "2", "--engine ray: Ray is not installed; to install it: pip install 'bakeoff[ray]'",
+        "2", "--engine ray: Ray is not installed; in bakeoff's folder: pip install -e '.[ray]'",
     ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_what_belongs_to_a_cluster_is_refused_without_one(flag):
         EngineSettings(**{flag: "here:1"})
 
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'bakeoff[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 from bakeoff.study.engines import address, on_ray  # noqa: E402  # behind the line above
 
 # Ray's own modules warn of each other.

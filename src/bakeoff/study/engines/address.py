@@ -7,12 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
-from bakeoff.errors import ConfigError, ResourceError
+from bakeoff.errors import ConfigError, ResourceError, to_install
 
 ANSWER_SECONDS = 6.5  # in which a cluster must answer, so that a wrong address is told within ten
 KNOCK_SECONDS = 3.0  # of these, for its port
-
-_HINT = "to install it: pip install 'bakeoff[ray]'"
 
 
 def import_ray() -> Any:
@@ -27,7 +25,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise ResourceError(f"--engine ray: Ray is not installed; {_HINT}") from None
+        raise ResourceError(f"--engine ray: Ray is not installed; {to_install('ray')}") from None
     return ray
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.errors import ConfigError, ResourceError
+from bakeoff.errors import ConfigError, ResourceError, to_install
 
 # What an interrupted run goes on from
 BEGUN = ("checkpoint.pt", "test_readings.json", "trials.jsonl", "trials.clock.json", "trial/checkpoint.pt")
@@ -123,7 +123,7 @@ def open_store(url: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise ConfigError("--store: needs fsspec; to install it: pip install 'bakeoff[ray]'") from None
+        raise ConfigError(f"--store: needs fsspec; {to_install('ray')}") from None
     try:
         system, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
