@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakeoff.data.source import Split
 from bakeoff.data.split import Parts, cut
 from bakeoff.errors import DataError
+from bakeoff.spec.task import Part
 
 
-def cut_all(labels: list[int], parts: list[Split | None] | None = None, **more: float | None) -> Parts:
+def cut_all(labels: list[int], parts: list[Part | None] | None = None, **more: float | None) -> Parts:
     settings = {"test": 0.2, "validation": 0.1, "seed": 0, **more}
     class_ids = [f"c{label}" for label in range(max(labels) + 1)]
     return cut(np.array(labels), parts or [None] * len(labels), class_ids, **settings)  # type: ignore[arg-type]
@@ -59,14 +59,14 @@ def test_a_class_is_cut_alike_whatever_classes_stand_beside_it() -> None:
 
 
 def test_the_sources_own_parts_are_used_as_they_are() -> None:
-    given_parts: list[Split | None] = (["train"] * 8 + ["validation"] * 2 + ["test"] * 2) * 2
+    given_parts: list[Part | None] = (["train"] * 8 + ["validation"] * 2 + ["test"] * 2) * 2
     parts = cut_all([0] * 12 + [1] * 12, given_parts)
     assert parts.validation.tolist() == [8, 9, 20, 21]
     assert parts.test.tolist() == [10, 11, 22, 23]
 
 
 def test_a_source_with_validation_but_no_test_is_tested_on_training_images() -> None:
-    given_parts: list[Split | None] = (["train"] * 8 + ["validation"] * 2) * 2
+    given_parts: list[Part | None] = (["train"] * 8 + ["validation"] * 2) * 2
     parts = cut_all([0] * 10 + [1] * 10, given_parts)
     assert parts.validation.tolist() == [8, 9, 18, 19]
     assert len(parts.test) == 4
@@ -76,14 +76,14 @@ def test_a_source_with_validation_but_no_test_is_tested_on_training_images() -> 
 def test_where_nothing_is_to_be_tested_all_but_validation_is_trained_on() -> None:
     parts = cut_all([0] * 20 + [1, 1], test=None)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (19, 3, 0)
-    given_parts: list[Split | None] = (["train"] * 3 + ["test"]) * 2
+    given_parts: list[Part | None] = (["train"] * 3 + ["test"]) * 2
     assert cut_all([0] * 4 + [1] * 4, given_parts, test=None).test.tolist() == [3, 7]
     with pytest.raises(DataError, match=r"class 'c1' has 1 image .* at least 2 \(train, validation\)"):
         cut_all([0, 0, 1], test=None)
 
 
 def test_a_source_with_a_test_part_has_validation_cut_from_training() -> None:
-    given_parts: list[Split | None] = (["train"] * 10 + ["test"] * 3) * 2
+    given_parts: list[Part | None] = (["train"] * 10 + ["test"] * 3) * 2
     parts = cut_all([0] * 13 + [1] * 13, given_parts)
     assert parts.test.tolist() == [10, 11, 12, 23, 24, 25]
     assert len(parts.validation) == 2
@@ -106,8 +106,8 @@ def test_a_class_that_is_validated_but_not_trained_is_refused() -> None:
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
-def test_a_class_that_the_sources_own_part_lacks_is_refused(part: Split) -> None:
-    given_parts: list[Split | None] = [*["train"] * 15, part, part]  # type: ignore[list-item]
+def test_a_class_that_the_sources_own_part_lacks_is_refused(part: Part) -> None:
+    given_parts: list[Part | None] = [*["train"] * 15, part, part]  # type: ignore[list-item]
     message = f"data: the source's own {part} has no images of 'c1', expected every class"
     with pytest.raises(DataError, match=message):
         cut_all([0] * 5 + [1] * 5 + [2] * 5 + [0, 2], given_parts)

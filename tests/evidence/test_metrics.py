@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -69,13 +67,6 @@ def test_no_image_is_refused(name: str) -> None:
     nothing = Predictions(**{field: value[:0] for field, value in vars(found).items()})
     with pytest.raises(ValueError, match="no image"):
         METRICS[name].fn(nothing)
-
-
-def test_a_metric_knows_which_way_is_better() -> None:
-    assert METRICS["accuracy"].improves(0.6, 0.5)
-    assert not METRICS["accuracy"].improves(0.5, 0.5)
-    assert METRICS["loss"].improves(0.5, 0.6)
-    assert not METRICS["loss"].improves(math.nan, 0.6)
 
 
 def test_top5_of_a_label_in_fifth_place_counts_and_in_sixth_does_not() -> None:

@@ -15,7 +15,6 @@ from bakeoff.records.digests import (
     forget_run,
     lock_digest,
     note_files,
-    note_run,
     note_runs,
     noted_runs,
 )
@@ -44,9 +43,9 @@ def test_a_lock_carries_a_digest_of_all_else_that_it_says(study: StudyFolder) ->
 
 def test_a_runs_files_are_noted_forgotten_and_noted_late(study: StudyFolder) -> None:
     first, second = study.run("5 classes", "model1", 0), study.run("5 classes", "model1", 1)
-    note_run(study, first)
+    note_runs(study, [first])
     assert noted_runs(study) == {"runs/5-classes/model1/seed-0"}
-    note_run(study, second, late=True)
+    note_runs(study, [second], late=True)
     assert noted_runs(study) == {f"runs/5-classes/model1/seed-{seed}" for seed in (0, 1)}
     lock = study.read_lock() or {}
     assert lock[FILES]["runs/5-classes/model1/seed-0/record.json"] == file_sha256(first.record_path)
@@ -58,14 +57,14 @@ def test_a_runs_files_are_noted_forgotten_and_noted_late(study: StudyFolder) -> 
     lock = study.read_lock() or {}
     assert [name for name in lock[FILES] if "seed-1" in name] == []
     assert lock[LATE] == []
-    note_run(study, second)
+    note_runs(study, [second])
     assert (study.read_lock() or {})[LATE] == []
 
 
 def test_several_runs_noted_at_once_are_noted_as_one_by_one(study: StudyFolder) -> None:
     runs = [study.run("5 classes", "model1", seed) for seed in (0, 1, 10)]
     for run in runs:
-        note_run(study, run)
+        note_runs(study, [run])
     one_by_one = study.read_lock()
     for run in runs:
         forget_run(study, run)
@@ -75,7 +74,7 @@ def test_several_runs_noted_at_once_are_noted_as_one_by_one(study: StudyFolder) 
 
 def test_a_run_whose_folder_begins_alike_is_another_one(study: StudyFolder) -> None:
     for seed in (1, 10):
-        note_run(study, study.run("5 classes", "model1", seed))
+        note_runs(study, [study.run("5 classes", "model1", seed)])
     forget_run(study, study.run("5 classes", "model1", 1))
     assert {name.split("/")[3] for name in (study.read_lock() or {})[FILES]} == {"seed-10"}
 
@@ -91,7 +90,7 @@ def test_other_files_are_noted_as_far_as_they_are_there(study: StudyFolder) -> N
 
 
 def test_a_file_that_is_kept_no_longer_is_forgotten_and_no_other_one(study: StudyFolder) -> None:
-    note_run(study, study.run("5 classes", CANDIDATES[0].name, 0))
+    note_runs(study, [study.run("5 classes", CANDIDATES[0].name, 0)])
     note_files(study, study.task_files("5 classes"))
     before = (study.read_lock() or {})[FILES]
     (study.path / "tasks/5-classes/examples.npz").unlink()

@@ -43,10 +43,6 @@ class Ear(Quiet):
         self.ended.append((job.name, record.status))
 
 
-def _ends(folder):
-    return {(r.task, r.candidate, r.seed): r.ended for r in folder.records()}
-
-
 def _record_times(folder):
     return {str(p): p.stat().st_mtime_ns for p in folder.path.rglob("record.json")}
 

@@ -7,7 +7,6 @@ kept beside the decoded images, under the digest of what it depends on, so that 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -20,7 +19,7 @@ from bakeoff.data.duplicates import ALIKE, exact_groups, near_pairs
 from bakeoff.data.prepare import TaskData
 from bakeoff.data.quality import KINDS, Quality, measure_quality
 from bakeoff.data.source import Progress, silent
-from bakeoff.data.twins import PARTS, Named, Twins
+from bakeoff.data.twins import Named, Twins
 from bakeoff.errors import StudyError
 from bakeoff.evidence.findings import IMBALANCED
 from bakeoff.homes import cache_home
@@ -34,7 +33,8 @@ from bakeoff.records.checks import (
     TaskChecks,
     checks_adapter,
 )
-from bakeoff.spec.digest import canonical_json
+from bakeoff.spec.digest import sha256
+from bakeoff.spec.task import PARTS
 
 LEAST_SIDE = 16  # pixels of a file; in fewer, a likeness is no copy: 26 pairs of the digits of 8 pixels
 
@@ -68,7 +68,7 @@ def checked(data: TaskData, cache_dir: Path | None = None, progress: Progress = 
 def _key(data: TaskData) -> str:
     """Identify what a result depends on; the names of the parts' images are in the split's digest."""
     head = [VERSION, data.fingerprint, data.split_digest]
-    return hashlib.sha256(canonical_json(head).encode()).hexdigest()
+    return sha256(head)
 
 
 def check_images(data: TaskData, progress: Progress = silent) -> TaskChecks:

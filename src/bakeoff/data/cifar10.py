@@ -20,11 +20,12 @@ import numpy as np
 from bakeoff.data.archive import open_tree
 from bakeoff.data.embedded import ArrayReader
 from bakeoff.data.folders import list_folders
-from bakeoff.data.source import Item, Listing, Opening, Split
+from bakeoff.data.source import Item, Listing, Opening
 from bakeoff.data.tree import Tree, unwrapped
 from bakeoff.errors import DataError
+from bakeoff.spec.task import Part
 
-_BATCHES: Mapping[str, Split] = {
+_BATCHES: Mapping[str, Part] = {
     **{f"data_batch_{number}": "train" for number in range(1, 6)},
     "test_batch": "test",
 }

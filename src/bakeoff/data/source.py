@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from PIL import Image
 
-Split = Literal["train", "validation", "test"]
+from bakeoff.spec.task import Part
+
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much
 
-SPLIT_FOLDERS: Mapping[str, Split] = {
+SPLIT_FOLDERS: Mapping[str, Part] = {
     "train": "train", "training": "train",
     "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
@@ -66,7 +67,7 @@ class Item:
 
     key: str  # its name in the source, with '/', such as "train/cat/7.png"
     class_id: str
-    split: Split | None = None  # None where the source has no split of its own
+    split: Part | None = None  # None where the source has no split of its own
     stamp: str = ""  # what the listing knows of the content: size, times, checksum
 
 

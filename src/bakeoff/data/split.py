@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff import rng
-from bakeoff.data.source import Split, first_few
+from bakeoff.data.source import first_few
 from bakeoff.errors import DataError
-from bakeoff.spec.digest import canonical_json
+from bakeoff.spec.digest import sha256
+from bakeoff.spec.task import Part
 
 Indices = NDArray[np.int64]
 
@@ -36,12 +37,12 @@ class Parts:
             part: [keys[int(index)] for index in getattr(self, part)]
             for part in ("train", "validation", "test")
         }
-        return hashlib.sha256(canonical_json(names).encode()).hexdigest()
+        return sha256(names)
 
 
 def cut(
     labels_N: NDArray[np.int64],
-    given: Sequence[Split | None],
+    given: Sequence[Part | None],
     class_ids: Sequence[str],
     *,
     test: float | None,
@@ -95,7 +96,7 @@ def _drawn(
     class_ids: Sequence[str],
     share: float,
     seed: int,
-    part: Split,
+    part: Part,
     left: int,
 ) -> Indices:
     """Draw a share of every class: at least one image, and `left` of them stay for the other parts."""
@@ -108,7 +109,7 @@ def _drawn(
     return np.concatenate(drawn)
 
 
-def _stream(seed: int, part: Split, class_id: str) -> np.random.Generator:
+def _stream(seed: int, part: Part, class_id: str) -> np.random.Generator:
     """Open the stream of one class: its name, hashed, is the stream's counter."""
     counter = int.from_bytes(hashlib.sha256(class_id.encode(errors="surrogateescape")).digest()[:8], "big")
     return rng.generator(seed, f"split-{part}", counter)

@@ -18,16 +18,17 @@ from typing import Any
 from PIL import Image
 
 from bakeoff.data.disk import disk_errors
-from bakeoff.data.source import InMemory, Item, Listing, Opening, Split
+from bakeoff.data.source import InMemory, Item, Listing, Opening
 from bakeoff.data.tree import FolderTree
 from bakeoff.errors import DataError, ResourceError, UnknownNameError, nearest
+from bakeoff.spec.task import Part
 
 PREFIX = "torchvision:"
 
-Part = tuple[Split | None, Any]  # and the dataset
+Piece = tuple[Part | None, Any]  # and the dataset
 
 # Texts for `split`, tried in this order; "trainval" only where there is no "train".
-_TEXTS: tuple[tuple[str, Split], ...] = (
+_TEXTS: tuple[tuple[str, Part], ...] = (
     ("train", "train"), ("val", "validation"), ("valid", "validation"), ("test", "test"),
 )  # fmt: skip
 _LABELS = ("targets", "labels", "_labels", "y", "_targets")  # attributes by which datasets call their labels
@@ -83,7 +84,7 @@ def open_torchvision(name: str, given: Path | None, opening: Opening) -> Listing
     return Listing(items, reader, place, f"{name} of torchvision, in {root}")
 
 
-def _parts(name: str, build: Callable[..., Any], root: Path, opening: Opening) -> dict[str, Part]:
+def _parts(name: str, build: Callable[..., Any], root: Path, opening: Opening) -> dict[str, Piece]:
     """Build the parts that a dataset has, under the first part of their keys."""
     accepted = inspect.signature(build).parameters
     fixed: dict[str, Any] = dict(_EXTRA.get(name, {}))
@@ -97,7 +98,7 @@ def _parts(name: str, build: Callable[..., Any], root: Path, opening: Opening) -
         return {"train": ("train", one(train=True)), "test": ("test", one(train=False))}
     if "split" not in accepted or "split" in fixed:
         return {"all": (None, one())}
-    parts: dict[str, Part] = {}
+    parts: dict[str, Piece] = {}
     for text, part in _TEXTS:
         dataset = one(split=text)
         if dataset is not None:

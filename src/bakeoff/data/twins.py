@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bakeoff.data.duplicates import NearPairs
 from bakeoff.data.prepare import TaskData
 from bakeoff.records.checks import CheckedImage, CheckedPair
-
-Part = Literal["train", "validation", "test"]
-
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
+from bakeoff.spec.task import PARTS, Part
 
 _BEFORE: dict[Part, tuple[Part, ...]] = {
     "train": (),

@@ -38,13 +38,14 @@ from bakeoff.evidence.calibration import (
 from bakeoff.evidence.intervals import Interval, mean_interval, seeds_and_images
 from bakeoff.evidence.runs import Run
 from bakeoff.records import Predictions, RunFolder
+from bakeoff.records.run import Scored
 from bakeoff.rng import generator
 
 RESAMPLES = 1000
 LARGEST_BRIER = 2.0
 _GRID = 2.0**30  # residuals are rounded to whole numbers of it, so that sums are exact in any order
 _CHUNK = 200  # resamples that are multiplied at once
-_SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+_SPLITS: tuple[Scored, ...] = ("validation", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

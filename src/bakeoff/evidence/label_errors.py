@@ -25,7 +25,8 @@ from bakeoff.evidence.confidence import run_calibration
 from bakeoff.evidence.predictions import SMALLEST
 from bakeoff.evidence.runs import Run, load_runs
 from bakeoff.records import RunRecord, StudyFolder
-from bakeoff.records.label_errors import DoubtedLabel, LabelErrors, Outlier, Part
+from bakeoff.records.label_errors import DoubtedLabel, LabelErrors, Outlier
+from bakeoff.records.run import Scored
 
 MOST = 6  # shown of each: a handful; with weak networks confident learning doubts many labels
 ENOUGH = 0.8  # of the best candidate's accuracy, that another must reach to be averaged
@@ -165,9 +166,9 @@ class _Said:
     loss_N: np.ndarray
     entropy_N: np.ndarray  # as a share of that of a uniform guess
 
-    def place(self, row: int, files: Sequence[str]) -> tuple[int, Part, str, int]:
+    def place(self, row: int, files: Sequence[str]) -> tuple[int, Scored, str, int]:
         """Return an image's index, part, file and label."""
-        part: Part = "test" if row >= len(self.index_N) - self.tested else "validation"
+        part: Scored = "test" if row >= len(self.index_N) - self.tested else "validation"
         index = int(self.index_N[row])
         return index, part, files[index] if index < len(files) else "", int(self.label_N[row])
 

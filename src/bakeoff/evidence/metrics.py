@@ -29,10 +29,6 @@ class Metric:
     bounds: tuple[float, float]
     title: str  # for people
 
-    def improves(self, new: float, old: float) -> bool:
-        """Tell whether `new` is strictly better than `old`."""
-        return new > old if self.better == "higher" else new < old
-
 
 def accuracy(predictions: Predictions) -> float:
     """Return the share of images whose best class is the label, in [0, 1]."""

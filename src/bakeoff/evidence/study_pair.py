@@ -12,8 +12,8 @@ from bakeoff.evidence.candidate_pair import tested
 from bakeoff.evidence.comparison import Comparison, compare, holm
 from bakeoff.evidence.runs import Run
 from bakeoff.evidence.summary import StudySummary, TaskSummary, gather
-from bakeoff.evidence.verification.runs import flat
 from bakeoff.records import RunRecord, StudyFolder
+from bakeoff.spec.base import flat
 
 Both = tuple[Any, Any]  # a value of the first study, and of the second
 

@@ -67,7 +67,6 @@ class CandidateSummary:
     # How its runs ended
     planned: int
     statuses: dict[str, int]  # "finished", "diverged", "failed", "missing"
-    reasons: tuple[str, ...]  # "seed 1 diverged: the loss became nan at step 12"
     seeds: tuple[int, ...]  # the finished ones
     # What it showed; over seeds and images, or for one seed over its test images (`bounded`)
     accuracy: Interval | None = None
@@ -340,7 +339,6 @@ def _candidate_summary(
         control_digest=control_digest, mixed=mixed,
         differences=dict(known.differences) if known else {},
         planned=len(seeds), statuses=statuses,
-        reasons=tuple(_reason(run.record) for run in runs if not run.finished),
         seeds=tuple(run.record.seed for run in finished),
         accuracy=measured["accuracy"], loss=measured["loss"], top5=measured["top5"],
         macro_f1=measured["macro_f1"], balanced_accuracy=measured["balanced_accuracy"],
@@ -412,10 +410,6 @@ def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
         "inference": next((record.inference for record in records if record.inference), {}),
         "energy_joules": sum(energies) / len(energies) if energies else None,
     }  # fmt: skip
-
-
-def _reason(record: RunRecord) -> str:
-    return f"seed {record.seed} {record.status}: {record.reason or 'no reason was recorded'}"
 
 
 def _against_published(

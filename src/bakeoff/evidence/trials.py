@@ -18,10 +18,10 @@ import numpy as np
 from bakeoff.evidence.words import ordinal
 from bakeoff.records import RunRecord
 from bakeoff.records.trials import Journal, Trial, TrialsFile
+from bakeoff.spec.search import ETA
 from bakeoff.spec.space import SPACE
 from bakeoff.units import format_seconds
 
-ETA = 3  # one of so many goes on to the next rung (searching.rungs)
 ENOUGH = 8  # trials, below which no forest is asked
 TREES, ROUNDS, SEED = 100, 10, 0
 

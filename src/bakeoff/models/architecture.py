@@ -29,7 +29,7 @@ from bakeoff.models.transfer import Head, Stacked, Tap, all_but_blocks, all_but_
 from bakeoff.models.user_file import is_user_model
 from bakeoff.records.digests import file_sha256
 from bakeoff.spec.candidate import PRETRAINED
-from bakeoff.spec.digest import canonical_json
+from bakeoff.spec.digest import sha256
 from bakeoff.spec.macro import Macro
 from bakeoff.spec.search import SearchSpec
 
@@ -183,14 +183,12 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
             "train_last": architecture.train_last,
             "interpolation": architecture.backbone.interpolation,
         }
-        return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+        return sha256(values)
     if isinstance(architecture, External):
         files = {word: file_sha256(path) for word, path in architecture.files(base_dir).items()}
-        return hashlib.sha256(
-            canonical_json({"external": list(architecture.command), "files": files}).encode()
-        ).hexdigest()
+        return sha256({"external": list(architecture.command), "files": files})
     if isinstance(architecture, Macro):
-        return _digest_of({"macro": architecture.model_dump(mode="json", exclude_defaults=True)})
+        return sha256({"macro": architecture.model_dump(mode="json", exclude_defaults=True)})
     if isinstance(
         architecture, Searched
     ):  # what it finds follows from that, the seed, the images and the clock
@@ -198,7 +196,7 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         settings |= (
             {"budget": True} if architecture.search.budget is not None else {}
         )  # its size is the recipe's
-        return _digest_of({"search": settings, "version": SEARCH_VERSION})
+        return sha256({"search": settings, "version": SEARCH_VERSION})
     values = {
         "base": architecture_digest(architecture.base, base_dir),
         "base_classes": architecture.base_classes,
@@ -207,11 +205,7 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         "train": architecture.train,
         "train_last": architecture.train_last,
     }
-    return hashlib.sha256(canonical_json(values).encode()).hexdigest()
-
-
-def _digest_of(values: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+    return sha256(values)
 
 
 def _found(architecture: Searched) -> Macro | OnBackbone:

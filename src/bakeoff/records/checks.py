@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 from pydantic import TypeAdapter
+
+from bakeoff.spec.task import Part
 
 VERSION = 2  # of what is looked for and how; raised, everything is looked at again
 LISTED = 200  # pairs in a list, and unreadable files
@@ -24,7 +25,7 @@ class CheckedImage:
 
     index: int
     file: str
-    part: Literal["train", "validation", "test"]
+    part: Part
     label: str  # the id of its class
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.errors import StudyError
-from bakeoff.spec.digest import canonical_json
+from bakeoff.spec.digest import sha256
 
 if TYPE_CHECKING:
     from bakeoff.records.run import RunFolder
@@ -57,27 +57,16 @@ def lock_digest(values: Mapping[str, Any]) -> str:
     True
     """
     rest = {key: value for key, value in values.items() if key != DIGEST}
-    return hashlib.sha256(canonical_json(rest).encode()).hexdigest()
-
-
-def note_run(folder: StudyFolder, run: RunFolder, *, late: bool = False) -> None:
-    """Note the digests of a run's files in its study's lock, in place of what was known of them.
-
-    Args:
-        folder: The study's, held by this process.
-        run: Of a run that has ended.
-        late: Whether a later command notes them than the one that wrote the files.
-    """
-    note_runs(folder, [run], late=late)
+    return sha256(rest)
 
 
 def note_runs(folder: StudyFolder, runs: Iterable[RunFolder], *, late: bool = False) -> None:
-    """Note several runs as `note_run` does, and write the lock once.
+    """Note the digests of runs' files in their study's lock, in place of what was known of them.
 
     Args:
-        folder: As for `note_run`.
+        folder: The study's, held by this process; its lock is written once.
         runs: Of runs that have ended.
-        late: As for `note_run`.
+        late: Whether a later command notes them than the one that wrote the files.
     """
     lock = folder.read_lock() or {}
     late_runs = set(lock.get(LATE, ()))

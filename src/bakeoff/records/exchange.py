@@ -32,10 +32,10 @@ import numpy as np
 from bakeoff.errors import ConfigError
 from bakeoff.records.atomic import write_json, write_text, writing
 from bakeoff.rng import generator
+from bakeoff.spec.task import PARTS
 
 SCHEMA = 1  # of request.json and of what is expected back
 SUM_TOLERANCE = 1e-3  # by which the probabilities of an image may miss one: what half precision leaves
-PARTS = ("train", "validation", "test")
 ANSWERED = ("validation", "test")
 COLUMNS = ("part", "row", "file", "class", "label")
 _BLOCK = 4096  # images that are copied at a time

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 from pydantic import TypeAdapter
 
-Part = Literal["validation", "test"]
+from bakeoff.records.run import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +15,7 @@ class DoubtedLabel:
     """An image whose label the networks contradict."""
 
     index: int  # into the task's images
-    part: Part
+    part: Scored
     file: str  # its name in the source
     label: int
     suggested: int  # the class that they would give it
@@ -30,7 +29,7 @@ class Outlier:
     """An image on which every run is unsure and wrong."""
 
     index: int
-    part: Part
+    part: Scored
     file: str
     label: int
     loss: float  # mean over the runs, nats

@@ -38,6 +38,7 @@ VERIFICATION = "verification"  # the purpose of a reading that proves a run and 
 SCHEMA = 1  # of records; part of a run's identity, so raising it retrains
 
 Status = Literal["finished", "diverged", "failed"]
+Scored = Literal["validation", "test"]  # the parts of the images that are predicted
 RunName = tuple[str, str, int]  # task, candidate, seed
 
 
@@ -237,7 +238,7 @@ class RunFolder:
         }
         write_arrays(self.predictions_path, arrays, smallest=smallest)
 
-    def read_predictions(self, split: Literal["validation", "test"] = "test") -> Predictions | None:
+    def read_predictions(self, split: Scored = "test") -> Predictions | None:
         """Read per-image predictions back.
 
         Args:
@@ -263,7 +264,7 @@ class RunFolder:
             raise StudyError(f"{self.predictions_path} does not hold predictions: {words}")
         return kept
 
-    def read_probabilities(self, split: Literal["validation", "test"] = "test") -> np.ndarray | None:
+    def read_probabilities(self, split: Scored = "test") -> np.ndarray | None:
         """Read the probabilities of all classes back, where they still are.
 
         Args:

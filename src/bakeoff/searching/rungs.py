@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bakeoff.records.trials import Trial
+from bakeoff.spec.search import ETA
 
-ETA = 3  # one of so many goes on
 LADDERS = (  # of rungs: shares of the image's side, and lengths in those of the first
     ((0.5, 1.0), (0.75, 2.0), (1.0, 4.0)),
     ((0.5, 1.0), (0.75, 3.0)),

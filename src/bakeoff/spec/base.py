@@ -168,3 +168,16 @@ def _said(first: Mapping[str, Any], prefix: str) -> str:
     elif kind not in {"missing", "value_error"}:
         expected = f"got {_shown(first['input'])}, {expected}"
     return f"{place}: {expected}" if place else expected
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Spread nested settings over dotted keys.
+
+    >>> flat({"optimizer": {"lr": 0.1}, "epochs": 5})
+    {'optimizer.lr': 0.1, 'epochs': 5}
+    """
+    spread: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        spread |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return spread

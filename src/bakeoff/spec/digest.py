@@ -29,10 +29,15 @@ def _plain(value: object) -> Any:
     raise TypeError(f"a {type(value).__name__} has no canonical JSON")
 
 
+def sha256(value: Any) -> str:
+    """Hash plain values or settings; SHA-256 of their canonical JSON, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
 def digest(value: Any) -> str:
-    """Hash plain values or settings; 16 hexadecimal digits of SHA-256.
+    """Hash plain values or settings; the first 16 hexadecimal digits of SHA-256.
 
     >>> digest({"a": 1}) == digest({"a": 1}) != digest({"a": 2})
     True
     """
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+    return sha256(value)[:16]

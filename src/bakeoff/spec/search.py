@@ -23,6 +23,8 @@ def _budget(value: object) -> Length:
     return length
 
 
+ETA = 3  # one of so many trials of a rung goes on to the next
+
 Budget = Annotated[Length, BeforeValidator(_budget), PlainSerializer(str, return_type=str)]
 
 DECIDED = ("optimizer", "label_smoothing", "augmentation", "batch_size", "schedule", "warmup", "sizes",

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from bakeoff.spec.base import Name, Setting
 
+Part = Literal["train", "validation", "test"]  # of a task's images
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
 
 class TaskSpec(Setting):
     """What is classified, and how its images are cut, sized and split."""

@@ -34,6 +34,7 @@ from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest
 from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.spec import Augmentation, CandidateSpec, Recipe, StudySpec, TaskSpec, digest
+from bakeoff.spec.base import flat
 from bakeoff.study.earlier import Earlier, earlier_run
 from bakeoff.study.origins import on_backbone, on_source
 from bakeoff.study.selection import Selection
@@ -475,19 +476,9 @@ def control_of(
 
 def recipe_differences(common: Recipe, own: Recipe) -> dict[str, list[Any]]:
     """Name the keys in which a candidate's recipe is not its task's, with both values."""
-    left, right = (_flat(recipe.model_dump(mode="json")) for recipe in (common, own))
+    left, right = (flat(recipe.model_dump(mode="json")) for recipe in (common, own))
     return {
         key: [left.get(key), right.get(key)]
         for key in sorted({*left, *right})
         if left.get(key) != right.get(key)
     }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

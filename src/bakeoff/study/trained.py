@@ -17,7 +17,7 @@ from bakeoff.data.batches import ImageStore
 from bakeoff.data.predictor import Picture, Predictor, several
 from bakeoff.errors import ConfigError, UnknownNameError, nearest
 from bakeoff.models.architecture import architecture_digest, user_files
-from bakeoff.records import RunRecord, StudyFolder
+from bakeoff.records import RunRecord
 from bakeoff.spec import TaskSpec
 from bakeoff.spec.recipe import TestViews
 from bakeoff.study.earlier import Earlier, earlier_run
@@ -99,7 +99,7 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", r
     """Load a trained run.
 
     Args:
-        path: Its folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, or a study's with one finished run.
+        path: Its folder, ``<study>/runs/<task>/<candidate>/seed-<k>``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         base_dir: What the path of a network from a file of one's own refers to, as it did when its study ran.
         raw: Leave the probabilities as they were recorded, without the run's calibration if it has one.
@@ -113,7 +113,7 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", r
     """
     where = resolve_machine(device).torch_device
     folder, files = Path(path).expanduser().absolute(), Path(base_dir).expanduser().absolute()
-    found = earlier_run(str(_run_folder(folder)), 0, files, asker="load", own_files=True)
+    found = earlier_run(str(folder), 0, files, asker="load", own_files=True)
     if user_files(found.architecture) and (
         architecture_digest(found.architecture, files) != found.record.model_digest
     ):
@@ -134,21 +134,4 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", r
 
 def temperature_of(record: RunRecord) -> float:
     """Return what a run's logits are divided by to be calibrated; 1 where nothing was recorded."""
-    calibration: dict[str, float] = getattr(record, "calibration", None) or {}
-    return float(calibration.get("temperature") or 1.0)
-
-
-def _run_folder(folder: Path) -> Path:
-    """Take the only run of a study, where a study is named."""
-    if folder.name.startswith("seed-"):
-        return folder
-    study = StudyFolder(folder)
-    if study.read_lock() is None:
-        raise ConfigError(f"load: got {folder}, expected the folder of a run or of a study")
-    runs = [study.run(r.task, r.candidate, r.seed).path for r in study.records() if r.status == "finished"]
-    if len(runs) != 1:
-        raise ConfigError(
-            f"load: the study {folder} has {len(runs)} finished runs, expected one; name a run's folder"
-            + "".join(f", such as {run}" for run in runs[:1])
-        )
-    return runs[0]
+    return float(record.calibration.get("temperature") or 1.0)

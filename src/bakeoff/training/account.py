@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from bakeoff.models.architecture import FOUND, title
 from bakeoff.models.summary import Summary
 from bakeoff.models.written import write_architecture
 from bakeoff.records import RunRecord
+from bakeoff.records.run import Status
 from bakeoff.spec import digest
 from bakeoff.training.job import Job
 from bakeoff.training.machine import describe_environment
@@ -39,7 +40,7 @@ class Account:
     def record(
         self,
         job: Job,
-        status: Literal["finished", "diverged", "failed"],
+        status: Status,
         reason: str | None,
         readings: list[dict[str, str]],
     ) -> RunRecord:

@@ -32,6 +32,7 @@ from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_arrays, write_text
+from bakeoff.records.run import Scored, Status
 from bakeoff.spec import canonical_json
 from bakeoff.training.account import Account
 from bakeoff.training.allocator import give_back, private_bytes
@@ -56,8 +57,6 @@ from bakeoff.units import format_seconds
 
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
 
-Split = Literal["validation", "test"]
-Status = Literal["finished", "diverged", "failed"]
 
 # Being asked to stop, a full disk, lost images and a wrong folder are nobody's fault among the
 # candidates and end the study's work. Anything else is the candidate's own: a user's network
@@ -495,7 +494,7 @@ class _Work:
             raise Diverged("the trained weights are not finite")
         if describe_frozen(state.scored) != self.account.frozen:
             raise RuntimeError("frozen weights or statistics have changed in training")
-        index: dict[Split, np.ndarray] = {"validation": job.data.validation}
+        index: dict[Scored, np.ndarray] = {"validation": job.data.validation}
         found = {
             "validation": predict(
                 state.scored, store, index["validation"],
@@ -538,7 +537,7 @@ class _Work:
         with writing(self.folder.weights_path) as partial:
             partial.write_bytes(save(weights, metadata=about))
 
-    def _beat(self, split: Split | Literal["latency"]) -> Callable[[int, int], None]:
+    def _beat(self, split: Scored | Literal["latency"]) -> Callable[[int, int], None]:
         return lambda done, total: self.listener.on_evaluation(split, done, total)
 
 

@@ -19,7 +19,6 @@ from bakeoff.study import EngineSettings, Quiet
 from bakeoff.training.loop import Stopped
 from bakeoff.training.parcel import Mapped
 
-RAY = EngineSettings(name="ray")
 PLAIN, DROPOUT = small_study.study()["candidate"]
 
 

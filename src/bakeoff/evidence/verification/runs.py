@@ -6,8 +6,7 @@ Shape letters: N images, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from bakeoff.evidence.verification.check import Check, Findings, some
 from bakeoff.evidence.verification.ended import Contents, Ended
 from bakeoff.records import Predictions
 from bakeoff.records.atomic import read_arrays
+from bakeoff.records.run import Scored
+from bakeoff.spec.base import flat
 
-Split = Literal["validation", "test"]
-SPLITS: tuple[Split, ...] = ("validation", "test")
+SPLITS: tuple[Scored, ...] = ("validation", "test")
 
 _EXACT = 1e-9  # of a metric, relative: it is a sum of the same numbers
 _ROUNDING = 3e-7  # of a float32, relative: a logarithm's last bit may differ between processors
@@ -49,19 +49,6 @@ def check_runs(contents: Contents) -> Check:
     if strangers:
         found.remarks.append(f"folders of runs that the study does not have: {some(strangers)}")
     return found.close()
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Spread nested settings over dotted keys.
-
-    >>> flat({"optimizer": {"lr": 0.1}, "epochs": 5})
-    {'optimizer.lr': 0.1, 'epochs': 5}
-    """
-    spread: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, Mapping)
-        spread |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return spread
 
 
 def _expect(found: Findings, run: Ended, key: str, came: Any, expected: Any) -> None:
@@ -102,7 +89,7 @@ def check_metrics(contents: Contents) -> Check:
     return found.close()
 
 
-def _check_split(found: Findings, run: Ended, predictions: Predictions, split: Split) -> None:
+def _check_split(found: Findings, run: Ended, predictions: Predictions, split: Scored) -> None:
     for name, value in measure(predictions, split).items():
         recorded = run.record.metrics.get(name)
         if recorded is None:
