@@ -51,8 +51,8 @@ from bakeoff.records import RunRecord
 from bakeoff.spec import Recipe, StudySpec, study_from_dict
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.study.fitted import Fitted
-from bakeoff.study.plan import check_spec
 from bakeoff.study.progress import StudyListener
+from bakeoff.study.refusals import check_spec
 from bakeoff.study.runner import run_prepared
 from bakeoff.study.single import Wish, decide
 from bakeoff.training.loop import own_global_state

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from bakeoff.errors import ConfigError
 from bakeoff.models.catalog import build_model
+from bakeoff.models.cut import split_frozen
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.summary import count_parameters
 from bakeoff.models.transfer import (
@@ -14,7 +15,6 @@ from bakeoff.models.transfer import (
     all_but_last,
     counted_layers,
     describe_frozen,
-    split_frozen,
     stack,
 )
 

@@ -11,7 +11,8 @@ from bakeoff.errors import ConfigError, UnknownNameError
 from bakeoff.records import StudyFolder
 from bakeoff.spec import study_from_dict
 from bakeoff.study import Selection
-from bakeoff.study.plan import Resolved, check_spec, plan_task, resolve
+from bakeoff.study.plan import Resolved, plan_task, resolve
+from bakeoff.study.refusals import check_spec
 from bakeoff.training.machine import Machine
 
 CPU = resolve(Machine("cpu", 1))
@@ -246,7 +247,7 @@ def test_runs_are_trained_anew_when_images_are_resized_in_another_way_and_only_w
         return {job.candidate.name: job.identity for job in _jobs(base, digits, candidate=candidate)}
 
     before = identities()
-    monkeypatch.setattr("bakeoff.study.plan.RESIZING", 99)
+    monkeypatch.setattr("bakeoff.study.identity.RESIZING", 99)
     after = identities()
     assert after["same"] == before["same"]
     assert after["larger"] != before["larger"]

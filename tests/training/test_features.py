@@ -12,8 +12,9 @@ import torch
 from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, ResourceError
 from bakeoff.homes import cache_home
+from bakeoff.models.cut import split_frozen
 from bakeoff.models.keras_layers import BatchNorm2dKeras
-from bakeoff.models.transfer import split_frozen, stack
+from bakeoff.models.transfer import stack
 from bakeoff.records import claim_folder
 from bakeoff.spec import Augmentation
 from bakeoff.study import Quiet

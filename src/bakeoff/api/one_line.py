@@ -400,7 +400,7 @@ def _look(
 def _carry_out(plan: TrainingPlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:
     """Say what was decided, leave the study's file in its folder, and run it."""
     from bakeoff.study.lock import open_lock
-    from bakeoff.study.plan import check_spec
+    from bakeoff.study.refusals import check_spec
 
     if listener is not None:
         for line in plan.said:

@@ -27,6 +27,7 @@ from bakeoff.models.dropout import Dropout
 from bakeoff.models.keras_layers import Dense
 
 Tap = Literal["output", "features"]
+_LISTED_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)  # each a layer, as Keras counts
 SOFTMAX = "softmax"  # Keras counts it as a layer of its own; here the loss has it
 
 
@@ -145,7 +146,7 @@ class Stacked(nn.Module):
         for position, module in enumerate(modules):
             # What has no weights rests, too, below the first block that moves: dropout, for example.
             below = position < first and moving.isdisjoint(module.modules())
-            if below or (_owns_weights(module) and module not in moving):
+            if below or (owns_weights(module) and module not in moving):
                 yield module
 
     def keep_statistics(self) -> None:
@@ -205,113 +206,18 @@ class Stacked(nn.Module):
         return len(set(self._norms) - set(self._frozen))
 
 
-class Beginning(nn.Module):
-    """The part of a classifier that computes the same for an image at every step of training."""
-
-    def __init__(self, preprocess: nn.Module, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.preprocess = preprocess
-        self.layers = nn.ModuleList(layers)
-
-    def forward(self, images_BHWC: Tensor) -> Tensor:
-        """Compute features from bytes."""
-        values: Tensor = self.preprocess(images_BHWC)
-        for layer in self.layers:
-            values = layer(values)
-        return values
-
-    def describe(self) -> list[str]:
-        """Say what the layers are, one line each."""
-        return [str(layer) for layer in self.layers]
-
-
-class Rest(nn.Module):
-    """The part of a stacked network behind its frozen beginning; its layers are the network's own."""
-
-    def __init__(self, network: Stacked, layers: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.network = network  # whole, so that switching to training keeps frozen layers in evaluation
-        self._layers = tuple(layers)
-
-    @property
-    def is_head(self) -> bool:
-        """Whether nothing but the head is left."""
-        return not self._layers and not self.network.probabilities
-
-    def forward(self, values_BF: Tensor) -> Tensor:
-        """Compute logits_BK from what the beginning gives."""
-        if values_BF.ndim == 4:  # as a convolution leaves its maps: another order sums to other last bits
-            values_BF = values_BF.contiguous(memory_format=torch.channels_last)
-        for layer in self._layers:
-            values_BF = layer(values_BF)
-        if self.network.probabilities:
-            values_BF = values_BF.softmax(dim=1)
-        logits_BK: Tensor = self.network.head(values_BF)
-        return logits_BK
-
-
-def split_frozen(preprocess: nn.Module, network: Stacked) -> tuple[Beginning, Rest] | None:
-    """Cut a network behind the last of its first layers that never change what they compute.
-
-    Those are frozen, or without weights and chance; and the cut is in front of the first dense
-    layer among them. A product of matrices may sum in another order where a batch has another
-    size (docs/findings.md, 2026-11-26), so what is kept would have other last bits than what a
-    batch of the training has; convolutions and pools look at one image at a time.
-
-    What is no plain sequence of layers is taken whole or not at all. Dense layers inside of it, as
-    a transformer has them in every block, cannot be cut off, and computing all of it for every
-    batch would cost far more than rounding: what it gives is kept, equal up to the last bits.
-
-    Args:
-        preprocess: From bytes to what the network takes.
-        network: Its layers are used, not copied.
-
-    Returns:
-        Both parts; None when not even one layer with weights is frozen in front.
-    """
-    base = list(_in_a_base(network.base))
-    frozen = set(network.frozen)
-    count = next(
-        (k for k, layer in enumerate(base) if isinstance(layer, nn.Linear) or not _constant(layer, frozen)),
-        len(base),
-    )
-    if not any(True for layer in base[:count] for _ in layer.parameters()):
-        return None
-    return Beginning(preprocess, base[:count]), Rest(network, base[count:])
-
-
-def _in_a_row(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers that a network computes one after the other, those of its sequences one by one."""
-    if isinstance(network, Stacked):
-        yield from _in_a_base(network.base)
-        if network.probabilities:
-            yield nn.Softmax(dim=1)
-        yield from _in_a_row(network.head)
-    elif _is_sequence(network):
-        for layer in network:
-            yield from _in_a_row(layer)
-    else:
-        yield network
-
-
-def _in_a_base(base: nn.Module) -> Iterator[nn.Module]:
-    """Yield the same of the network that another one stands on."""
-    for layer in base if _is_row(base) else [base]:
-        yield from _in_a_row(layer)
-
-
-def _is_sequence(network: nn.Module) -> TypeGuard[nn.Sequential]:
+def is_sequence(network: nn.Module) -> TypeGuard[nn.Sequential]:
     """Tell whether a network is its layers in a row: a sequence whose class adds nothing to that."""
     return isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward
 
 
-def _is_row(base: nn.Module) -> TypeGuard[nn.Sequential]:
+def is_row(base: nn.Module) -> TypeGuard[nn.Sequential]:
     """Tell the same of a whole network; ours say their shapes in a forward of their own, and are rows."""
     ours = isinstance(base, nn.Sequential) and type(base).__module__.startswith(f"{__package__}.")
-    return ours or _is_sequence(base)
+    return ours or is_sequence(base)
 
 
-def _owns_weights(layer: nn.Module) -> bool:
+def owns_weights(layer: nn.Module) -> bool:
     """Tell whether a layer holds weights of its own, and not only in its parts."""
     return next(layer.parameters(recurse=False), None) is not None
 
@@ -322,20 +228,9 @@ def _without_movement(base: nn.Module, frozen: set[nn.Module]) -> Iterator[nn.Mo
     Their own `training` matters, too: dropout may be a function that asks for it.
     """
     for module in base.modules():
-        owners = [m for m in module.modules() if _owns_weights(m)]
+        owners = [m for m in module.modules() if owns_weights(m)]
         if owners and all(owner in frozen for owner in owners):
             yield module
-
-
-def _constant(layer: nn.Module, frozen: set[nn.Module]) -> bool:
-    """Tell whether a layer computes the same in every step."""
-    leaves = [m for m in layer.modules() if next(m.children(), None) is None]
-    owners = [m for m in layer.modules() if _owns_weights(m)]
-    random = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    return all(m in frozen for m in owners) and all(
-        m in frozen or not (isinstance(m, random) or next(m.buffers(recurse=False), None) is not None)
-        for m in leaves
-    )
 
 
 def still_layers(model: nn.Module) -> set[nn.Module]:
@@ -381,10 +276,10 @@ def blocks(network: nn.Module) -> list[list[nn.Module]]:
     """
     found: list[list[nn.Module]] = []
     for part in _parts(network):
-        owners = [m for m in part.modules() if _owns_weights(m)]
+        owners = [m for m in part.modules() if owns_weights(m)]
         if not owners:
             continue
-        if found and isinstance(part, _NORMS):
+        if found and isinstance(part, _LISTED_NORMS):
             found[-1] += owners
         else:
             found.append(owners)
@@ -415,9 +310,6 @@ def blocks_at_rest(epoch: int, blocks: int, *, head_epochs: int, unfreeze_epochs
     return max(0, blocks - 1 - (epoch - head_epochs) // unfreeze_epochs)
 
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
-
-
 def _parts(network: nn.Module) -> Iterator[nn.Module]:
     """Yield the children of a network, those of its sequences in their place; what lies below it first."""
     if isinstance(network, Stacked):
@@ -440,7 +332,7 @@ def counted_layers(network: nn.Module) -> list[tuple[str, nn.Module | None]]:
     layers: list[tuple[str, nn.Module | None]] = [
         (name, module)
         for name, module in network.named_modules()
-        if next(module.children(), None) is None or _owns_weights(module)
+        if next(module.children(), None) is None or owns_weights(module)
     ]
     return [*layers, (SOFTMAX, None)]
 
@@ -513,7 +405,7 @@ def without_output(network: nn.Module, classes: int) -> tuple[nn.Module, int]:
             f'tap = "features": the last dense layer, {name}, gives {last.out_features} values, '
             f"expected {classes}, the classes of its network"
         )
-    if _is_row(network) and "." not in name:
+    if is_row(network) and "." not in name:
         names = [child for child, _ in network.named_children()]
         kept = names[: names.index(name)]
         return nn.Sequential(

@@ -65,6 +65,13 @@ def earlier_run(
         raise ConfigError(f"{asker}: {error}") from None
 
 
+def earlier_of(candidate: CandidateSpec, seed: int, base_dir: Path) -> Earlier | None:
+    """Find the run of an earlier study that a candidate stands on, if it does."""
+    if not candidate.is_on_earlier:
+        return None
+    return earlier_run(candidate.source or "", seed, base_dir)
+
+
 def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier:
     path = base_dir / os.path.expanduser(source)
     path = path if path.name.startswith("seed-") else path / f"seed-{seed}"

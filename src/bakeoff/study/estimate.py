@@ -11,8 +11,8 @@ from bakeoff.spec import StudySpec
 from bakeoff.spec.recipe import VIEWS
 from bakeoff.study.engines import EngineSettings
 from bakeoff.study.lock import open_lock
-from bakeoff.study.plan import check_spec
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
+from bakeoff.study.refusals import check_spec
 from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import Measured, measure, steps_expected

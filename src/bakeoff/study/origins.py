@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,8 @@ def on_source(
 def _moving(candidate: CandidateSpec) -> dict[str, Any]:
     """Say what of a source moves; a probe is its head alone."""
     return {"train": "head" if candidate.probe else candidate.train, "train_last": candidate.train_last}
+
+
+def weights_file(candidate: CandidateSpec, base_dir: Path) -> Path | None:
+    """Return a candidate's own file of weights; None where it names none."""
+    return base_dir / os.path.expanduser(candidate.weights) if candidate.weights is not None else None

@@ -27,8 +27,9 @@ from bakeoff.study.engines import Ears, Engine, EngineSettings, Order, check_eng
 from bakeoff.study.engines.schedule import Schedule, sources_of
 from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.lock import open_lock, write_lock
-from bakeoff.study.plan import Resolved, check_spec, plan_task
+from bakeoff.study.plan import Resolved, plan_task
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
+from bakeoff.study.refusals import check_spec
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import training_multiplications
 from bakeoff.training.job import Job

@@ -18,7 +18,7 @@ from bakeoff.evidence.verification.check import some
 from bakeoff.evidence.verification.ended import Contents, Ended
 from bakeoff.models.architecture import External, OnSource, architecture_digest, user_files
 from bakeoff.study.earlier import network_of
-from bakeoff.study.plan import control_of, identity_of, recipe_differences
+from bakeoff.study.identity import control_of, identity_of, recipe_differences
 from bakeoff.study.verify_images import Places, check_images, check_manifests
 from bakeoff.training.machine import Machine, resolve_machine
 

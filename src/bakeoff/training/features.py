@@ -41,8 +41,9 @@ from bakeoff.data.disk import FULL, disk_errors
 from bakeoff.errors import BusyError
 from bakeoff.homes import cache_home
 from bakeoff.models.architecture import base_digest, interpolation_of
+from bakeoff.models.cut import Beginning, Rest, split_frozen
 from bakeoff.models.modes import evaluating
-from bakeoff.models.transfer import Beginning, Rest, Stacked, split_frozen
+from bakeoff.models.transfer import Stacked
 from bakeoff.records import claim_folder, writing
 from bakeoff.spec import Augmentation, canonical_json
 from bakeoff.training.classifier import Classifier
