@@ -13,7 +13,9 @@ import pytest
 import small_study
 from rich.console import Console
 
-from bakeoff.cli.live import Screen, estimate_table, run_live
+from bakeoff.cli.carry_out import run_live
+from bakeoff.cli.estimated import estimate_table
+from bakeoff.cli.live import Screen
 from bakeoff.cli.main import main
 from bakeoff.records import StudyFolder
 from bakeoff.study import estimate
@@ -248,7 +250,7 @@ def test_stopped_in_the_evaluation_after_a_long_training_it_is_left_and_repeated
 def test_the_command_ends_with_130_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
     file = small_study.write(tmp_path)
     arguments = {"out": tmp_path / "out", "device": "cpu", "threads": 1}
-    monkeypatch.setattr("bakeoff.cli.live.Screen", Interrupted)
+    monkeypatch.setattr("bakeoff.cli.carry_out.Screen", Interrupted)
     assert run_live(str(file), arguments) == 130
     assert capsys.readouterr().out.endswith(
         "Stopped; everything so far is kept. The same command continues.\n"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.say import say
 from bakeoff.errors import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must not wait for it
@@ -70,27 +71,27 @@ def _tell(console: Console, found: Exported) -> None:
     from bakeoff.units import format_bytes
 
     about = found.about
-    _say(console, f"Exported: {found.path} ({format_bytes(found.size_bytes)})")
-    _say(console, f"That is {about.candidate}, seed {about.seed}, of {about.study}, task {about.task}.")
+    say(console, f"Exported: {found.path} ({format_bytes(found.size_bytes)})")
+    say(console, f"That is {about.candidate}, seed {about.seed}, of {about.study}, task {about.task}.")
     if found.agreement is None:
-        _say(console, "Not compared with the recorded predictions (--unchecked).")
+        say(console, "Not compared with the recorded predictions (--unchecked).")
     else:
         for line in agreement_lines(found.agreement, "the recorded predictions of the test images"):
-            _say(console, line)
+            say(console, line)
     if found.alone is not None:
         what = "the same images in batches, when they are computed one at a time"
-        _say(console, agreement_lines(found.alone, what)[0])
+        say(console, agreement_lines(found.alone, what)[0])
     if found.resizing is not None:
-        _say(console, agreement_lines(found.resizing, "Pillow where the graph itself resizes")[0])
+        say(console, agreement_lines(found.resizing, "Pillow where the graph itself resizes")[0])
     if found.read_back is not None:
-        _say(console, read_back_line(found.read_back))
+        say(console, read_back_line(found.read_back))
     if found.quantized is not None:
         for line in int8_lines(found.quantized):
-            _say(console, line)
+            say(console, line)
     if found.index is not None:
-        _say(console, f"Index: {found.index} (it ships small copies of training images)")
+        say(console, f"Index: {found.index} (it ships small copies of training images)")
     if found.card is not None:
-        _say(console, f"Model card: {found.card}")
+        say(console, f"Model card: {found.card}")
 
 
 def agreement_lines(found: Agreement, what: str) -> list[str]:
@@ -135,8 +136,3 @@ def int8_lines(found: Quantized) -> list[str]:
         for one in found.speeds
     ]
     return lines
-
-
-def _say(console: Console, text: str) -> None:
-    """Print one line as it is: a path is never wrapped, nor taken for markup."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)

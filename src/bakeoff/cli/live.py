@@ -23,181 +23,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bakeoff import api
 from bakeoff.data.prepare import TaskData
-from bakeoff.evidence.summary import gather
-from bakeoff.evidence.words import count
 from bakeoff.models.architecture import title
 from bakeoff.records import RunRecord
-from bakeoff.report.terminal import render_summary
-from bakeoff.report.write import write_report
-from bakeoff.spec import StudySpec
-from bakeoff.study import Estimate
-from bakeoff.study.estimate import Row
 from bakeoff.study.progress import PlannedRun
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.run import CHECKPOINT_SECONDS
-from bakeoff.units import format_bytes, format_seconds
+from bakeoff.units import format_seconds
 
 LOOK_SECONDS = 0.5  # between two looks at the loss: a look makes a GPU wait
 SHOWN = 16  # rows of the table, at most
 _STOPPING = "Stopping after this step, with a checkpoint; Ctrl-C again stops at once."
-
-
-def run_live(study: str, arguments: dict[str, Any]) -> int:
-    """Run a study with its progress on the terminal.
-
-    Args:
-        study: A shipped name or a file.
-        arguments: The rest of what `api.run` takes.
-
-    Returns:
-        0, 1 when a run failed, or 130 when the user stopped it.
-    """
-    return _live(lambda screen: api.run(study, listener=screen, report=False, **arguments))
-
-
-def train_live(model: str, data: str, arguments: dict[str, Any]) -> int:
-    """Train one model with its progress on the terminal.
-
-    Args:
-        model: As `api.train` takes it.
-        data: Likewise.
-        arguments: The rest of what it takes.
-
-    Returns:
-        As `run_live`.
-    """
-    return _live(lambda screen: api.train(model, data, listener=screen, report=False, **arguments))
-
-
-def pick_live(data: str, arguments: dict[str, Any]) -> int:
-    """Answer which classifier to use, with the progress on the terminal.
-
-    Args:
-        data: As `api.pick` takes it.
-        arguments: The rest of what it takes.
-
-    Returns:
-        As `run_live`.
-    """
-    return _live(lambda screen: api.pick(data, listener=screen, report=False, **arguments))
-
-
-def search_live(data: str, arguments: dict[str, Any]) -> int:
-    """Search for a network, with the progress on the terminal.
-
-    Args:
-        data: As `api.search` takes it.
-        arguments: The rest of what it takes.
-
-    Returns:
-        As `run_live`.
-    """
-    return _live(lambda screen: api.search(data, listener=screen, report=False, **arguments))
-
-
-def _live(work: Callable[[Screen], api.StudyResult]) -> int:
-    """Do something with its progress on the terminal, and show the study that results."""
-    console = Console()
-    screen = Screen(console)
-    try:
-        with screen:
-            result = work(screen)
-    except (Stopped, KeyboardInterrupt):
-        console.print("Stopped; everything so far is kept. The same command continues.")
-        return 130
-    evidence = gather(result.folder)
-    path = write_report(result.folder, evidence=evidence)
-    console.print(render_summary(evidence.summary))
-    console.print(Text.assemble("Report: ", (str(path), "bold")), soft_wrap=True)
-    for record in result.records if len(result.folder.spec().candidates) == 1 else ():
-        weights = result.folder.run(record.task, record.candidate, record.seed).weights_path
-        if weights.exists():
-            console.print(Text.assemble("Weights: ", (str(weights), "bold")), soft_wrap=True)
-            use = f'bakeoff.load("{weights.parent}").predict(["image.jpg"])'
-            console.print(Text.assemble("Use in Python: ", (use, "bold")), soft_wrap=True)
-    return 1 if screen.failed else 0
-
-
-def plan_only(model: str, data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
-    """Print what a training would be and what it would cost, and stop."""
-    return _plan_only(
-        lambda screen: api.plan_training(model, data, listener=screen, **arguments), arguments, options
-    )
-
-
-def pick_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
-    """Print what `pick` would do and what it would cost, and stop."""
-    return _plan_only(lambda screen: api.plan_pick(data, listener=screen, **arguments), arguments, options)
-
-
-def search_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -> int:
-    """Print what a search would do and what it would cost, and stop."""
-    return _plan_only(lambda screen: api.plan_search(data, listener=screen, **arguments), arguments, options)
-
-
-def _plan_only(
-    decide: Callable[[Screen], api.TrainingPlan], arguments: dict[str, Any], options: dict[str, Any]
-) -> int:
-    console = Console()
-    with Screen(console, catching=False) as screen:
-        plan = decide(screen)
-    for line in plan.said:
-        console.print(Text(line), soft_wrap=True)
-    asked = {key: arguments[key] for key in ("device", "threads", "download")}
-    return prepare_only(plan.spec, {**asked, **options, "out": plan.folder})
-
-
-def prepare_only(study: str | StudySpec, arguments: dict[str, Any]) -> int:
-    """Print what a study would cost, and stop."""
-    console = Console()
-    screen = Screen(console, catching=False)  # there is nothing to keep
-    with screen:
-        estimate = api.estimate(study, listener=screen, **arguments)
-    console.print(estimate_table(estimate))
-    for row in estimate.rows:
-        if row.problem:
-            console.print(Text(f"! {row.candidate}: {row.problem}", style="red"))
-    console.print(
-        f"In all about {format_seconds(estimate.seconds)} on {estimate.machine}, "
-        f"up to {format_bytes(estimate.memory_bytes)} of memory beside the mapped images, "
-        f"{format_bytes(estimate.disk_bytes)} of disk for the study, "
-        f"{format_bytes(estimate.cache_bytes)} for its images."
-    )
-    console.print("Measured by timing a few steps of each network; nothing was trained.")
-    return 0
-
-
-def estimate_table(estimate: Estimate) -> Table:
-    """Arrange an estimate as a table that fits 80 columns: a row a candidate, a line above each task's."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="dim")
-    table.add_column("candidate", no_wrap=True, overflow="ellipsis")
-    for name in ("to run", "done", "weights", "images/s", "time", "memory", "disk"):
-        table.add_column(name, justify="right", no_wrap=True)
-    tasks = list(dict.fromkeys(row.task for row in estimate.rows))
-    for task in tasks:
-        if len(tasks) > 1:
-            table.add_row(Text(task, style="dim"))
-        for row in (row for row in estimate.rows if row.task == task):
-            table.add_row(Text(row.candidate), str(row.runs), str(row.done), *_costs(row))
-    return table
-
-
-def _costs(row: Row) -> tuple[RenderableType, ...]:
-    if row.problem or not row.runs:
-        return ("", "", Text("no network", style="red") if row.problem else "", "", "")
-    if row.searched:
-        return ("", Text("search", style="dim"), format_seconds(row.seconds), "", "")
-    if row.external:
-        return (
-            "", Text("external", style="dim"), format_seconds(row.seconds), "", format_bytes(row.disk_bytes),
-        )  # fmt: skip
-    return (
-        count(row.parameters), f"{row.images_per_second:.0f}", format_seconds(row.seconds),
-        format_bytes(row.memory_bytes), format_bytes(row.disk_bytes),
-    )  # fmt: skip
 
 
 def _remarks(data: TaskData) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bakeoff.cli.say import say
 from bakeoff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def report(
     path = write_report(folder, images=not no_images, evidence=evidence)
     for part in render_summary(evidence.summary).renderables:
         console.print(part)
-    _say(console, f"Report: {path}")
+    say(console, f"Report: {path}")
     if charts is not None:
         written = write_charts(folder, charts, evidence)
-        _say(console, f"Charts: {len(written)} files in {charts}")
+        say(console, f"Charts: {len(written)} files in {charts}")
     if publish is not None:
         _publish(console, folder, publish)
     if open_page:
@@ -82,11 +83,6 @@ def _publish(console: Console, folder: StudyFolder, target: Path) -> None:
     from bakeoff.units import format_bytes
 
     published = publish_study(folder, target)
-    _say(console, f"Published: {published.path} ({format_bytes(published.size_bytes)})")
+    say(console, f"Published: {published.path} ({format_bytes(published.size_bytes)})")
     if published.too_large:
-        _say(console, f"That is more than {format_bytes(LARGEST_BYTES)}, which is much for a repository.")
-
-
-def _say(console: Console, text: str) -> None:
-    """Print one line as it is: a path is never wrapped, nor taken for markup."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+        say(console, f"That is more than {format_bytes(LARGEST_BYTES)}, which is much for a repository.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from bakeoff.cli.arguments import data_places
 from bakeoff.errors import ConfigError
 
 PICK = "pick"  # the study for any images, which is laid out by their number and size
@@ -59,7 +59,7 @@ def run(
 
     A second run of the same command trains only what is missing; Ctrl-C keeps everything.
     """
-    from bakeoff.cli.live import pick_live, pick_only, prepare_only, run_live
+    from bakeoff.cli.carry_out import estimate_only, pick_live, pick_only, run_live
 
     if study == PICK:
         if task or only or seed is not None:
@@ -82,7 +82,7 @@ def run(
         "on_corrupt": on_corrupt, "download": download, "workers": workers,
         "processes": processes, "engine": engine, "address": address, "store": store,
     }  # fmt: skip
-    return prepare_only(study, arguments) if dry_run else run_live(study, arguments)
+    return estimate_only(study, arguments) if dry_run else run_live(study, arguments)
 
 
 def _one_place(values: list[str]) -> str:
@@ -92,19 +92,4 @@ def _one_place(values: list[str]) -> str:
         found = next(iter(found.values()))
     if not isinstance(found, str):
         raise ConfigError(f"--data: {PICK} needs one folder, archive, CSV file or source's name")
-    return found
-
-
-def data_places(values: list[str]) -> str | dict[str, str] | None:
-    """Read ``--data``: one bare path, or any number of NAME=PATH."""
-    if not values:
-        return None
-    if len(values) == 1 and ("=" not in values[0] or os.path.exists(os.path.expanduser(values[0]))):
-        return values[0]
-    found = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not (name and equals and path):
-            raise ConfigError(f"--data: got '{value}', expected NAME=PATH")
-        found[name] = path
     return found

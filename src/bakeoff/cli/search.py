@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bakeoff.cli.arguments import value_of
 from bakeoff.errors import ConfigError
 
 
@@ -57,7 +58,7 @@ def search(
     Trials, the final training and its evaluation are all paid for by the budget. A second run of the same
     command goes on where the first was stopped.
     """
-    from bakeoff.cli.live import search_live, search_only
+    from bakeoff.cli.carry_out import search_live, search_only
 
     filters = {
         "max_parameters": max_parameters, "max_multiplications": max_multiplications,
@@ -77,8 +78,6 @@ def search(
 
 def _space(settings: list[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE``, a value as TOML writes it or a bare word."""
-    from bakeoff.cli.train import value_of
-
     found: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")

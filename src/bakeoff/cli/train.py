@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from bakeoff.cli.arguments import value_of
 from bakeoff.errors import ConfigError
 
 _OWN = "candidate."  # in front of a key of the candidate
@@ -67,7 +67,7 @@ def train(
     A second run of the same command goes on where the first was stopped. The study's file is left in
     its folder: add candidates to it, and it becomes a comparison.
     """
-    from bakeoff.cli.live import plan_only, train_live
+    from bakeoff.cli.carry_out import train_live, train_only
 
     candidate: dict[str, Any] = {
         "train": _train(train), "head": _head(head), "views": views,
@@ -84,7 +84,7 @@ def train(
         "out": out, "device": device, "threads": threads, "download": download,
     }  # fmt: skip
     if dry_run:
-        return plan_only(model, data, arguments, {"on_corrupt": on_corrupt, "decoders": decoders})
+        return train_only(model, data, arguments, {"on_corrupt": on_corrupt, "decoders": decoders})
     return train_live(model, data, {**arguments, "on_corrupt": on_corrupt, "decoders": decoders})
 
 
@@ -126,11 +126,3 @@ def _put(given: dict[str, Any], settings: list[str]) -> None:
             if not isinstance(place, dict):
                 raise ConfigError(f"--set: got '{setting}', but {table} is no table of keys")
         place[key] = value_of(text.strip())
-
-
-def value_of(text: str) -> Any:
-    """Read a value as TOML writes it, or as a bare word."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

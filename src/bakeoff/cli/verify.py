@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bakeoff.cli.run import data_places
+from bakeoff.cli.arguments import data_places
 
 if TYPE_CHECKING:
     from rich.console import Console
