@@ -5,6 +5,18 @@
     >>> print(result.table())  # doctest: +SKIP
 
 Names are imported when they are first used, so that `bakeoff --help` needs no torch.
+
+Where things are; each imports only from those below it:
+
+- `cli`: one file per verb. `use`: the winner of a study, loaded and exported.
+- `api`, `estimator`: the verbs as Python functions; a classifier for scikit-learn.
+- `report`: the page, from records alone. `deploy`: exported files, served. `study`: plan, run, resume, lock.
+- `training`: one run.
+- `models`, `data`: networks; images, their split, their batches.
+- `searching`, `evidence`: what to try next; metrics, intervals and tests. Numbers in, numbers out.
+- `records`: what a run leaves on disk. `spec`: the study file as frozen settings.
+- `registry`, `units`, `rng`, `homes`, `cores`: names, quantities, random streams; our folders and cores.
+- `errors`: everything that is raised on purpose. `external`: programs that run without bakeoff.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -76,3 +77,18 @@ def test_help_names_every_verb() -> None:
     shown = CliRunner().invoke(get_command(app), ["--help"]).output
     assert all(verb in shown for verb in get_command(app).commands)  # type: ignore[attr-defined]
     assert len(get_command(app).commands) > 10  # type: ignore[attr-defined]
+
+
+PACKAGES = sorted(
+    init.parent
+    for init in (ROOT / "src" / "bakeoff").rglob("__init__.py")
+    if init.parent.name != "cli"  # a file there is a verb
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_package_says_what_each_of_its_modules_is_for(package: Path) -> None:
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    inside = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    inside |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert {name for name in inside if f"`{name}`" not in told} == set()

@@ -1,9 +1,13 @@
 """What a study leaves on disk, and the only code that writes it.
 
 - `atomic`: whole files or none. `claim`: one process at a time in a study's folder.
-- `run`: what one run leaves (record, predictions, weights, checkpoint).
-- `study`: the folder of a study: its lock, its tasks, its runs. `digests`: what the lock knows of files.
-- `attribution`: heat maps of a task's candidates, side by side. `label_errors`: images worth a look.
+- `run`: what one run leaves (record, predictions, weights, checkpoint). `trials`: the journal of one
+  that searches.
+- `study`: the folder of a study: its lock, its tasks, its runs. `digests`: what the lock knows of
+  files.
+- `checks`: what was found in a task's images. `label_errors`: images worth a look. `attribution`: heat
+  maps of a task's candidates, side by side.
+- `exchange`: what a study and an external program hand each other.
 
 Others fill these; nothing else writes into a study's folder. Numbers in, numbers
 out: weights and checkpoints pass through here as files that others produced.

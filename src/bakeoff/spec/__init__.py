@@ -3,7 +3,8 @@
 - `base`: the one strict base of all settings, and pydantic's errors as one line.
 - `recipe`: everything that is not architecture. `candidate`, `task`, `study`: who
   competes, on what, and the file that holds it all.
-- `load`: from a TOML file or a shipped name to a `StudySpec`.
+- `macro`: a network described layer by layer. `search`: one that is searched for; `space`: among what.
+- `load`: from a TOML file or a shipped name to a `StudySpec`; `write`: back to a file.
 - `digest`: the identities by which controls are compared and runs are found again.
 - `shipped/`: the studies that come with the package.
 """
