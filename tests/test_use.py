@@ -78,7 +78,7 @@ def test_a_runs_folder_is_that_run(trained, base_dir, images):
         ({"candidate": "plane"}, "--candidate: got 'plane'; did you mean 'plain'"),
         ({"task": "digit", "seed": 0}, "--task: got 'digit'; did you mean 'digits'"),
         ({"task": "digit"}, "task: got 'digit'; did you mean 'digits'"),
-        ({"seed": 7}, "has no run that has ended of what was asked for"),
+        ({"seed": 7}, "has no run of seed 7 that has ended"),
     ],
 )
 def test_what_the_study_does_not_have_is_refused(trained, more, message):

@@ -155,7 +155,9 @@ def _chosen(result: StudyResult, candidate: str | None, task: str | None, seed: 
     if len(where) > 1:
         raise ConfigError(f"--task: the study has runs of it in {', '.join(sorted(where))}; name one")
     if not found:
-        raise ConfigError(f"{result.path}: has no run that has ended of what was asked for")
+        asked = (("task", task), ("candidate", candidate), ("seed", seed))
+        words = ", ".join(f"{name} {value}" for name, value in asked if value is not None)
+        raise ConfigError(f"{result.path}: has no run of {words} that has ended")
     finished = [one for one in found if one.status == "finished"]
     if not finished:
         return found[0]  # refused with its reason

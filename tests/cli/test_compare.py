@@ -57,7 +57,7 @@ def test_a_report_as_markdown_goes_to_the_screen_or_to_a_file(study: StudyFolder
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["extra"], "got 'extra' beside the study, expected it only with --markdown"),
+        (["extra"], "report: got 'extra' beside the study, expected it only with --markdown"),
         (
             ["--markdown", "--open"],
             "--markdown: got it with --charts, --publish or --open, expected it alone",

@@ -19,7 +19,7 @@ from bakeoff.cli.live import Screen
 from bakeoff.cli.main import main
 from bakeoff.records import StudyFolder
 from bakeoff.study import estimate
-from bakeoff.study.estimate import Estimate, Row
+from bakeoff.study.estimate import Estimate, EstimateRow
 from bakeoff.training.loop import Stopped
 
 CANDIDATES = small_study.study()["candidate"]
@@ -114,11 +114,11 @@ def test_a_narrow_terminal_shortens_names_and_keeps_figures(tmp_path):
 
 def test_an_estimate_is_a_table_of_what_is_to_do_what_is_done_and_what_cannot_be():
     rows = (
-        Row("t", "new", runs=2, done=1, parameters=1234567, images_per_second=99.6, seconds=90.0,
+        EstimateRow("t", "new", runs=2, done=1, parameters=1234567, images_per_second=99.6, seconds=90.0,
             memory_bytes=1_500_000_000, disk_bytes=2_000_000),
-        Row("t", "old", runs=0, done=3),
-        Row("t", "bad", runs=3, done=0, problem="raised"),
-        Row("t", "theirs", runs=2, done=0, external=True, seconds=20.0, disk_bytes=1000),
+        EstimateRow("t", "old", runs=0, done=3),
+        EstimateRow("t", "bad", runs=3, done=0, problem="raised"),
+        EstimateRow("t", "theirs", runs=2, done=0, external=True, seconds=20.0, disk_bytes=1000),
     )  # fmt: skip
     console = Console(width=80, file=io.StringIO())
     console.print(estimate_table(Estimate(rows, "cpu, 1 threads", 0)))
@@ -134,7 +134,10 @@ def test_an_estimate_of_several_tasks_names_them_and_cuts_no_number_at_80_column
         "runs": 12, "done": 24, "parameters": 22_401_384, "images_per_second": 29441.0,
         "seconds": 9780.0, "memory_bytes": 715_000_000, "disk_bytes": 94_200_000,
     }  # fmt: skip
-    rows = (Row("200 classes", "alexnet", **made), Row("10 classes", "transfer 1, features", **made))
+    rows = (
+        EstimateRow("200 classes", "alexnet", **made),
+        EstimateRow("10 classes", "transfer 1, features", **made),
+    )
     console = Console(width=80, file=io.StringIO())
     console.print(estimate_table(Estimate(rows, "cpu, 1 threads", 0)))
     _, *lines = [line.strip() for line in console.file.getvalue().splitlines()]

@@ -12,14 +12,30 @@ from __future__ import annotations
 
 from bakeoff.api.checked import CheckResult, check, finding_names
 from bakeoff.api.compared import Comparison, compare
-from bakeoff.api.one_line import TrainingPlan, pick, plan_pick, plan_search, plan_training, search, train
+from bakeoff.api.one_line import OneLinePlan, pick, plan_pick, plan_search, plan_training, search, train
 from bakeoff.api.places import Where
 from bakeoff.api.results import StudyResult, open_study
 from bakeoff.api.studies import estimate, run, study_arguments
 from bakeoff.api.verified import verify
 
 __all__ = [
-    "CheckResult", "Comparison", "StudyResult", "TrainingPlan", "Where", "check", "compare", "estimate",
-    "finding_names", "open_study", "pick", "plan_pick", "plan_search", "plan_training", "run", "search",
-    "study_arguments", "train", "verify",
+    "CheckResult",
+    "Comparison",
+    "OneLinePlan",
+    "StudyResult",
+    "Where",
+    "check",
+    "compare",
+    "estimate",
+    "finding_names",
+    "open_study",
+    "pick",
+    "plan_pick",
+    "plan_search",
+    "plan_training",
+    "run",
+    "search",
+    "study_arguments",
+    "train",
+    "verify",
 ]  # fmt: skip

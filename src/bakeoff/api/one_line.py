@@ -92,8 +92,8 @@ def train(
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """What `train` will do: a study's file, where it goes, and what was decided in it."""
+class OneLinePlan:
+    """What `train`, `pick` or `search` will do: a study's file, where it goes, and what was decided in it."""
 
     folder: Path
     spec: StudySpec
@@ -143,7 +143,7 @@ def plan_training(
     download: bool = True,
     cache_dir: str | Path | None = None,
     listener: StudyListener | None = None,
-) -> TrainingPlan:
+) -> OneLinePlan:
     """Decide what `train` with the same arguments would do; nothing is written."""
     from bakeoff.spec import TaskSpec
     from bakeoff.study.single import Wish, decide, study_name
@@ -164,7 +164,7 @@ def plan_training(
     found = _look(task, cache_dir, listener, download=download)
     decision = decide(wish, found, machine)
     spec = study_from_dict(decision.values, "bakeoff train")
-    return TrainingPlan(folder, spec, _written("train", decision.values), decision.said)
+    return OneLinePlan(folder, spec, _written("train", decision.values), decision.said)
 
 
 def pick(
@@ -232,7 +232,7 @@ def plan_pick(
     download: bool = True,
     cache_dir: str | Path | None = None,
     listener: StudyListener | None = None,
-) -> TrainingPlan:
+) -> OneLinePlan:
     """Decide what `pick` with the same arguments would do; nothing is written."""
     from bakeoff.spec import TaskSpec
     from bakeoff.study.pick import CANDIDATES, decide_pick, run_time
@@ -257,12 +257,12 @@ def plan_pick(
                 f"{len(spec.seeds)} times {CANDIDATES} runs, now {run_time(length.amount, seeds)} for "
                 f"{seeds} times {CANDIDATES}; use another --out"
             )
-        return TrainingPlan(folder, spec, _written("run pick", spec.as_dict()), ())
+        return OneLinePlan(folder, spec, _written("run pick", spec.as_dict()), ())
     task = TaskSpec(name="data", data=place)
     found = _look(task, cache_dir, listener, download=download)
     decision = decide_pick(place, length.amount, found, machine, seeds=seeds)
     spec = study_from_dict(decision.values, "bakeoff run pick")
-    return TrainingPlan(folder, spec, _written("run pick", decision.values), decision.said)
+    return OneLinePlan(folder, spec, _written("run pick", decision.values), decision.said)
 
 
 def search(
@@ -343,7 +343,7 @@ def plan_search(
     download: bool = True,
     cache_dir: str | Path | None = None,
     listener: StudyListener | None = None,
-) -> TrainingPlan:
+) -> OneLinePlan:
     """Decide what `search` with the same arguments would do; nothing is written."""
     from bakeoff.data.survey import Survey
     from bakeoff.spec import TaskSpec
@@ -365,7 +365,7 @@ def plan_search(
     task = TaskSpec(name="data", data=wish.data, classes=classes)
     decision = decide_search(wish, _look(task, cache_dir, listener, download=download))
     spec = study_from_dict(decision.values, "bakeoff search")
-    return TrainingPlan(folder, spec, _written("search", decision.values), decision.said)
+    return OneLinePlan(folder, spec, _written("search", decision.values), decision.said)
 
 
 def _written(verb: str, values: Mapping[str, Any]) -> str:
@@ -397,7 +397,7 @@ def _look(
     return survey(task, base_dir=Path.cwd(), cache_dir=where, download=download, progress=tell)
 
 
-def _carry_out(plan: TrainingPlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:
+def _carry_out(plan: OneLinePlan, *, listener: StudyListener | None, **options: Any) -> StudyResult:
     """Say what was decided, leave the study's file in its folder, and run it."""
     from bakeoff.study.lock import open_lock
     from bakeoff.study.refusals import check_spec

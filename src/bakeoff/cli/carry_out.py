@@ -113,7 +113,7 @@ def search_only(data: str, arguments: dict[str, Any], options: dict[str, Any]) -
 
 
 def _only(
-    decide: Callable[[Screen], api.TrainingPlan], arguments: dict[str, Any], options: dict[str, Any]
+    decide: Callable[[Screen], api.OneLinePlan], arguments: dict[str, Any], options: dict[str, Any]
 ) -> int:
     console = Console()
     with Screen(console, catching=False) as screen:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bakeoff.evidence.words import count
 from bakeoff.study import Estimate
-from bakeoff.study.estimate import Row
+from bakeoff.study.estimate import EstimateRow
 from bakeoff.units import format_bytes, format_seconds
 
 
@@ -27,7 +27,7 @@ def estimate_table(estimate: Estimate) -> Table:
     return table
 
 
-def _costs(row: Row) -> tuple[RenderableType, ...]:
+def _costs(row: EstimateRow) -> tuple[RenderableType, ...]:
     if row.problem or not row.runs:
         return ("", "", Text("no network", style="red") if row.problem else "", "", "")
     if row.searched:

@@ -45,7 +45,7 @@ def report(
         _write_markdown(StudyFolder(study), file, alone=charts is None and publish is None and not open_page)
         return
     if file is not None:
-        raise ConfigError(f"got '{file}' beside the study, expected it only with --markdown")
+        raise ConfigError(f"report: got '{file}' beside the study, expected it only with --markdown")
     console, folder = Console(), StudyFolder(study)
     evidence = gather(folder)
     path = write_report(folder, images=not no_images, evidence=evidence)

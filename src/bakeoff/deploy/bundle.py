@@ -124,7 +124,9 @@ class Bundle(Predictor):
             ConfigError: The file gives none, or the array is of another shape or type.
         """
         if not self.about.embedding:
-            raise ConfigError(f"{self.path}: gives no embedding")
+            raise ConfigError(
+                f"{self.path}: gives no embedding, expected a file of 'bakeoff export' that does"
+            )
         return self._run(images_NHWC, EMBEDDING)
 
     def score(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:

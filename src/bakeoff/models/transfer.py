@@ -352,7 +352,9 @@ def all_but_last(network: nn.Module, count: int) -> list[nn.Module]:
     """
     layers = counted_layers(network)
     if count > len(layers):
-        raise ConfigError(f"train_last: got {count}, but the network has {len(layers)} layers")
+        raise ConfigError(
+            f"train_last: got {count}, but the network has {len(layers)} layers; expected at most that"
+        )
     return [layer for _, layer in layers[: len(layers) - count] if layer is not None]
 
 

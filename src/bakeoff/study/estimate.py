@@ -24,7 +24,7 @@ CHECKPOINT = 3  # weights, and two of an optimizer's own for each
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EstimateRow:
     """One candidate of one task: what its missing runs will cost."""
 
     task: str
@@ -45,7 +45,7 @@ class Row:
 class Estimate:
     """A study's cost, row by row."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[EstimateRow, ...]
     machine: str
     cache_bytes: int
     at_once: int = 1  # runs that are computed side by side
@@ -118,9 +118,11 @@ def estimate_study(
     return Estimate(rows, machine, sum(caches.values()), engine.at_once)
 
 
-def _row(runs: list[PlannedRun]) -> Row:
+def _row(runs: list[PlannedRun]) -> EstimateRow:
     job, missing = runs[0].job, sum(run.record is None for run in runs)
-    row = Row(task=job.task.name, candidate=job.candidate.name, runs=missing, done=len(runs) - missing)
+    row = EstimateRow(
+        task=job.task.name, candidate=job.candidate.name, runs=missing, done=len(runs) - missing
+    )
     if not missing:
         return row
     if job.is_external:  # nobody knows what it does; that it is ended in time is known

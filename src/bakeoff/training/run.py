@@ -42,7 +42,14 @@ from bakeoff.training.classifier import Classifier, build_classifier, placed
 from bakeoff.training.energy import EnergyMeter
 from bakeoff.training.evaluate import predict, read_test, score
 from bakeoff.training.events import EventLog
-from bakeoff.training.features import Features, is_base_frozen, keep_features, rest_of, stacked_rows
+from bakeoff.training.features import (
+    MOST_BYTES,
+    Features,
+    is_base_frozen,
+    keep_features,
+    rest_of,
+    stacked_rows,
+)
 from bakeoff.training.job import Job
 from bakeoff.training.latency import LEAST_SECONDS, SECONDS, Limits, measure_inference
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
@@ -53,7 +60,7 @@ from bakeoff.training.recalibrate import recalibrate
 from bakeoff.training.source import describe_source
 from bakeoff.training.state import Tally, TrainingState
 from bakeoff.training.team import ALONE, Team
-from bakeoff.units import format_seconds
+from bakeoff.units import format_bytes, format_seconds
 
 CHECKPOINT_SECONDS = 60.0  # of training that an interruption may cost
 
@@ -356,9 +363,15 @@ class _Work:
     def _probe(self, state: TrainingState) -> None:
         """Fit the last layer to the kept features, in place of steps."""
         if self.features is None:
-            raise ConfigError(f"probe: the features of '{self.job.candidate.name}' are too large to keep")
+            raise ConfigError(self._too_large("probe"))
         self._fit(state, self.features)
         state.images = len(self.job.data.train) * len(self.features.training)
+
+    def _too_large(self, setting: str) -> str:
+        return (
+            f"{setting}: the features of '{self.job.candidate.name}' take more than "
+            f"{format_bytes(MOST_BYTES)}, expected fewer images or a smaller input_size"
+        )
 
     def _start_head(self, state: TrainingState, store: ImageStore) -> None:
         """Fit the head to what the base makes of the images as they are, before the first step."""
@@ -373,9 +386,7 @@ class _Work:
                 whole_base=True,
             )
             if features is None:
-                raise ConfigError(
-                    f"head_start: the features of '{self.job.candidate.name}' are too large to keep"
-                )
+                raise ConfigError(self._too_large("head_start"))
             state.seconds += features.seconds
         self._fit(state, features)
 

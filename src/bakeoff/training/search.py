@@ -273,7 +273,9 @@ class _Search:
         self._refuse_small(shape, epoch, fixed, rate)
         planned = ladder(available, most=self.spec.trials, fixed=fixed, **shape)
         if planned is None:
-            raise ConfigError("search.budget: too small for one trial")
+            raise ConfigError(
+                f"search.budget: got {self.spec.budget}, too small for one trial; expected more"
+            )
         if self.spec.method == "random":
             planned = one_rung(available, most=self.spec.trials, **shape)
         if self.purse.budget is None:  # so many begin in any case

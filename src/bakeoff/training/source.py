@@ -27,7 +27,10 @@ def describe_source(job: Job) -> dict[str, Any]:
         return {}
     name, record = job.architecture.source, RunFolder(job.architecture.weights.parent).read()
     if record is None or record.identity != job.architecture.identity:
-        raise ConfigError(f"from: '{name}', seed {job.seed}, is not trained")
+        raise ConfigError(
+            f"from: '{name}', seed {job.seed}, has not been trained as the study has it now; "
+            f"run it first (--only '{name}')"
+        )
     if record.status != "finished":
         raise ConfigError(f"from: '{name}', seed {job.seed}, {record.status}: {record.reason}")
     return {
