@@ -88,7 +88,8 @@ def test_a_name_that_the_study_lacks_is_refused_with_the_nearest(asked, message)
         ({"seed": 0}, "--seed: got 0, expected one of the study's seeds: 3, 1, 2"),
         (
             {"tasks": ("small",), "candidates": ("only large",)},
-            "--task and --only: got only large in small, expected candidates of these tasks: both, only small",
+            "--task and --only: got only large in small, expected candidates of these tasks: "
+            "both, only small",
         ),
     ],
 )

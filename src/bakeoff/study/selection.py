@@ -40,10 +40,10 @@ class Selection:
             raise ConfigError(f"--seed: got {self.seed}, expected one of the study's seeds: {listed}")
         asked = [task for task in spec.tasks if not self.tasks or task.name in self.tasks]
         if not any(self.candidates_of(spec, task) for task in asked):
-            theirs = sorted({one.name for task in asked for one in spec.candidates_of(task)})
+            known = sorted({one.name for task in asked for one in spec.candidates_of(task)})
             raise ConfigError(
                 f"--task and --only: got {', '.join(self.candidates)} in {', '.join(self.tasks)}, "
-                f"expected candidates of these tasks: {', '.join(theirs)}"
+                f"expected candidates of these tasks: {', '.join(known)}"
             )
         if self.seed is not None and not self.tasks_of(spec):
             theirs = sorted({seed for task in asked for seed in spec.seeds_of(task)})
