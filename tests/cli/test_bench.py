@@ -22,7 +22,7 @@ FOUND = Bench(
         Ceiling("memory", "", 18.94, "GB/s"), Ceiling("decoding", "", 6587.4, "images/s"),
     ),
     rates=(TrainingRate("model4", 64, 32, "bf16", 92.14, 123.6, 0.356),),
-    precision="bf16", reason="auto: [bf16] is there", workers=2,
+    precision="bf16", reason="auto: [bf16] is there", decoders=2,
 )  # fmt: skip
 app = typer.Typer()
 app.command()(bench)

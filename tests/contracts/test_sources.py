@@ -29,7 +29,7 @@ class Case:
         locations = {} if self.data == "path" or self.path is None else {self.data: self.path}
         return prepare(
             TaskSpec(name="t", data=data, **{"image_size": 16, **task}),
-            locations=locations, base_dir=Path("/"), cache_dir=cache_dir, workers=1, download=False,
+            locations=locations, base_dir=Path("/"), cache_dir=cache_dir, decoders=1, download=False,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from bakeoff.spec import TaskSpec
 
 def prepared(folder: Path, cache_dir: Path, size: int = 48) -> TaskData:
     spec = TaskSpec(name="t", data=str(folder), image_size=size)
-    return prepare(spec, base_dir=Path("/"), cache_dir=cache_dir, workers=1, on_corrupt="exclude")
+    return prepare(spec, base_dir=Path("/"), cache_dir=cache_dir, decoders=1, on_corrupt="exclude")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from bakeoff.spec import TaskSpec
 
 def prepared(folder: Path, cache_dir: Path, on_corrupt: str = "stop", **task: object) -> TaskData:
     spec = TaskSpec(name="t", data=str(folder), **{"image_size": 12, **task})
-    return prepare(spec, base_dir=Path("/"), cache_dir=cache_dir, workers=1, on_corrupt=on_corrupt)  # type: ignore[arg-type]
+    return prepare(spec, base_dir=Path("/"), cache_dir=cache_dir, decoders=1, on_corrupt=on_corrupt)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_there_is_at_least_one_worker(workers: int, class_folders: Path, tmp_pat
     with pytest.raises(
         ConfigError, match=f"^--decoders: got {workers}, expected a whole number of at least 1"
     ):
-        prepare(task, base_dir=Path("/"), cache_dir=tmp_path, workers=workers)
+        prepare(task, base_dir=Path("/"), cache_dir=tmp_path, decoders=workers)
 
 
 def test_one_class_is_not_a_task(tmp_path: Path) -> None:
@@ -209,7 +209,9 @@ def test_more_classes_than_there_are_is_refused(class_folders: Path, tmp_path: P
 def test_progress_counts_the_images(class_folders: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     task = TaskSpec(name="t", data=str(class_folders), image_size=12)
-    prepare(task, base_dir=Path("/"), cache_dir=tmp_path, workers=1, progress=lambda *news: told.append(news))
+    prepare(
+        task, base_dir=Path("/"), cache_dir=tmp_path, decoders=1, progress=lambda *news: told.append(news)
+    )
     assert told[-1] == ("decoding", 36, 36)
 
 
@@ -217,7 +219,7 @@ def test_the_cache_goes_where_the_variable_says(
     class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "mine"))
-    data = prepare(TaskSpec(name="t", data=str(class_folders)), base_dir=Path("/"), workers=1)
+    data = prepare(TaskSpec(name="t", data=str(class_folders)), base_dir=Path("/"), decoders=1)
     assert (tmp_path / "mine" / "images" / f"{data.fingerprint}.u8").is_file()
 
 

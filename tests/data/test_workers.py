@@ -109,7 +109,7 @@ def test_a_script_without_a_guard_may_prepare_data(tmp_path: Path) -> None:
         "workers.WORTHWHILE = 0\n"
         "workers.CHUNK = 10\n"
         "task = TaskSpec(name='t', data='data', image_size=8)\n"
-        "data = prepare(task, base_dir=Path(), cache_dir=Path('cache'), workers=2)\n"
+        "data = prepare(task, base_dir=Path(), cache_dir=Path('cache'), decoders=2)\n"
         "print(len(data.keys))\n"
     )
     command = [sys.executable, str(script)]

@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyFolder, Ear]
     task: dict[str, Any] = {"name": "faulty", "data": str(folder / "images"), "image_size": 48}
     values = small_study.study(task=[task], candidate=[{"name": "plain", "model": "net.py:plain"}])
     ear = Ear()
-    options = DataOptions(on_corrupt="exclude", cache_dir=folder / "cache", workers=1)
+    options = DataOptions(on_corrupt="exclude", cache_dir=folder / "cache", decoders=1)
     outcome = small_study.train(folder, values, listener=ear, options=options)
     return outcome.folder, ear
 
@@ -80,6 +80,6 @@ def test_another_study_of_the_same_images_does_not_look_again(
     monkeypatch.setattr("bakeoff.data.checks.check_images", lambda *_: pytest.fail("looked again"))
     task: dict[str, Any] = {"name": "faulty", "data": str(root / "images"), "image_size": 48}
     values = small_study.study(task=[task], candidate=[{"name": "plain", "model": "net.py:plain"}])
-    options = DataOptions(on_corrupt="exclude", cache_dir=root / "cache", workers=1)
+    options = DataOptions(on_corrupt="exclude", cache_dir=root / "cache", decoders=1)
     second = small_study.train(tmp_path, values, options=options).folder
     assert second.read_checks("faulty") == first.read_checks("faulty")

@@ -14,7 +14,7 @@ from bakeoff.study.fitted import Fitted
 def test_the_test_images_are_scored_as_they_were_when_the_folder_is_gone(tmp_path):
     values = small_study.study(recipe={"test_views": "mirror"})
     folder = small_study.train(tmp_path, values).folder
-    data = prepare(folder.spec().tasks[0], base_dir=tmp_path, workers=1)
+    data = prepare(folder.spec().tasks[0], base_dir=tmp_path, decoders=1)
     run = folder.run("digits", "dropout", 0)
     stored_NK = np.load(run.probabilities_path)["test"]
     fitted = Fitted.of(run, tmp_path)

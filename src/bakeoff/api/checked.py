@@ -112,7 +112,7 @@ def check(
         raise ConfigError(f"--image-size: got {image_size}, expected 4 to 1024 pixels")
     found = prepare(
         task.model_copy(update={"image_size": image_size}), base_dir=Path.cwd(), cache_dir=where,
-        workers=decoders, on_corrupt="exclude", download=download, progress=tell,
+        decoders=decoders, on_corrupt="exclude", download=download, progress=tell,
     )  # fmt: skip
     return CheckResult(found.source, image_size, checked(found, where, tell))
 

@@ -138,7 +138,7 @@ def study_arguments(
         "options": DataOptions(
             locations=locations(data, spec),
             cache_dir=Path(cache_dir).absolute() if cache_dir is not None else None,
-            workers=decoders,
+            decoders=decoders,
             on_corrupt=on_corrupt,
             download=download,
         ),

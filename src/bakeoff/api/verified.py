@@ -67,7 +67,7 @@ def verify(
     again = None if retrain is None else find_run(contents, retrain)
     places = places_of(
         contents, locations(data, contents.spec), None if base_dir is None else absolute(base_dir),
-        cache_dir=None if cache_dir is None else absolute(cache_dir), workers=decoders,
+        cache_dir=None if cache_dir is None else absolute(cache_dir), decoders=decoders,
         progress=progress or silent,
     )  # fmt: skip
     checks = [*verify_records(contents, places, images=images), guarded(check_page, folder)]

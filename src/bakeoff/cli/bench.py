@@ -41,7 +41,7 @@ def bench(
     console.print(_rates(found))
     console.print(
         f"auto chooses here: {found.precision} ({found.reason}); device {machine.device}, "
-        f"{machine.threads} threads; {found.workers} processes decode.",
+        f"{machine.threads} threads; {found.decoders} processes decode.",
         highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
     if json is not None:

@@ -92,14 +92,14 @@ def fingerprint_of(wanted: Wanted, digests: Sequence[str]) -> str:
 
 
 def decoded(
-    wanted: Wanted, cache_dir: Path, workers: int, progress: Progress
+    wanted: Wanted, cache_dir: Path, decoders: int, progress: Progress
 ) -> tuple[NDArray[np.uint8], Note, bool]:
     """Return images as an array on disk, decoding them only when they are not there yet.
 
     Args:
         wanted: The images, readable or not.
         cache_dir: Where arrays and notes are kept.
-        workers: Processes that decode.
+        decoders: Processes that decode.
         progress: Told how many images are decoded.
 
     Returns:
@@ -113,9 +113,9 @@ def decoded(
     note = _read_note(note_file)
     if note is not None:
         images_NHWC = _open(cache_dir, note, wanted.size)
-        if images_NHWC is not None and not _healed(wanted, note, cache_dir, workers):
+        if images_NHWC is not None and not _healed(wanted, note, cache_dir, decoders):
             return images_NHWC, note, True
-    note = _fill(wanted, cache_dir, workers, progress)
+    note = _fill(wanted, cache_dir, decoders, progress)
     with disk_errors(note_file), _partial(note_file.parent) as partial:
         partial.write_text(json.dumps(asdict(note)), encoding="ascii")
         partial.replace(note_file)
@@ -146,17 +146,17 @@ def _open(cache_dir: Path, note: Note, size: int) -> NDArray[np.uint8] | None:
         return None
 
 
-def _healed(wanted: Wanted, note: Note, cache_dir: Path, workers: int) -> bool:
+def _healed(wanted: Wanted, note: Note, cache_dir: Path, decoders: int) -> bool:
     """Try again what could not be read: a share was away, a file was locked, Pillow has learned a format."""
     lost = [entry["file"] for entry in note.unreadable]
     if not lost:
         return False
     with disk_errors(cache_dir), _partial(cache_dir / "images") as rows_file:
         job = Job(wanted.reader, wanted.size, wanted.fit, rows_file)
-        return any(not one.reason for one in decode_all(job, lost, workers, lambda count: None))
+        return any(not one.reason for one in decode_all(job, lost, decoders, lambda count: None))
 
 
-def _fill(wanted: Wanted, cache_dir: Path, workers: int, progress: Progress) -> Note:
+def _fill(wanted: Wanted, cache_dir: Path, decoders: int, progress: Progress) -> Note:
     """Decode every image, and put the array of the readable ones in its place."""
     folder = cache_dir / "images"
     keys = [item.key for item in wanted.items]
@@ -169,7 +169,7 @@ def _fill(wanted: Wanted, cache_dir: Path, workers: int, progress: Progress) -> 
 
     with disk_errors(folder), _partial(folder) as rows_file:
         job = Job(wanted.reader, wanted.size, wanted.fit, rows_file)
-        seen = decode_all(job, keys, workers, on_rows)
+        seen = decode_all(job, keys, decoders, on_rows)
         note = _noted(wanted, seen)
         _drop_rows(rows_file, wanted.size, [index for index, one in enumerate(seen) if not one.reason])
         _settle(rows_file, folder / f"{note.fingerprint}.u8")

@@ -117,7 +117,7 @@ def prepare(
     locations: Mapping[str, Path] | None = None,
     base_dir: Path,
     cache_dir: Path | None = None,
-    workers: int | None = None,
+    decoders: int | None = None,
     on_corrupt: Literal["stop", "exclude"] = "stop",
     download: bool = True,
     progress: Progress | None = None,
@@ -129,7 +129,7 @@ def prepare(
         locations: Paths that the user gave for sources by name.
         base_dir: What relative paths in the task refer to.
         cache_dir: Where decoded images are kept; by default `cache_home`.
-        workers: Processes that decode; by default one per core.
+        decoders: Processes that decode; by default one per core.
         on_corrupt: What to do when an image cannot be read.
         download: Whether a missing source may be fetched from the network.
         progress: Told the stage, how much is done and of how much.
@@ -146,10 +146,10 @@ def prepare(
     began = time.perf_counter()
     cache_dir = cache_dir if cache_dir is not None else cache_home()
     opening = Opening(cache_dir, data_home(), download, progress or silent)
-    _refuse_no_worker(workers)
+    _refuse_no_worker(decoders)
     listing = open_source(task.data, locations or {}, base_dir, opening)
     return prepare_listing(
-        task, listing, cache_dir=cache_dir, workers=workers, on_corrupt=on_corrupt, progress=progress,
+        task, listing, cache_dir=cache_dir, decoders=decoders, on_corrupt=on_corrupt, progress=progress,
         began=began,
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def prepare_listing(
     listing: Listing,
     *,
     cache_dir: Path,
-    workers: int | None = None,
+    decoders: int | None = None,
     on_corrupt: Literal["stop", "exclude"] = "stop",
     progress: Progress | None = None,
     tested: bool = True,
@@ -171,7 +171,7 @@ def prepare_listing(
         task: Which classes, how drawn, how split; its source is not looked at.
         listing: The images.
         cache_dir: Where decoded images are kept.
-        workers: As for `prepare`.
+        decoders: As for `prepare`.
         on_corrupt: Likewise.
         progress: Likewise.
         tested: Whether there is to be a test part; without one, the task says nothing of new images.
@@ -185,12 +185,12 @@ def prepare_listing(
         DataError: The images or labels are not usable.
         ResourceError: The disk is full.
     """
-    _refuse_no_worker(workers)
+    _refuse_no_worker(decoders)
     began = time.perf_counter() if began is None else began
     wanted = _wanted(task, listing)
     # Before the long pass: it may be refused.
     _cut(task, wanted.items, wanted.labels, wanted.class_ids, tested)
-    images_NHWC, note, cached = decoded(wanted, cache_dir, workers or usable_cores(), progress or silent)
+    images_NHWC, note, cached = decoded(wanted, cache_dir, decoders or usable_cores(), progress or silent)
     if note.unreadable and on_corrupt == "stop":
         raise _corrupt(note.unreadable, listing.place)
     lost = {entry["file"] for entry in note.unreadable}
@@ -209,9 +209,9 @@ def prepare_listing(
     return _task_data(images_NHWC, labels_N, keys, parts, wanted, listing, note, began, cached)
 
 
-def _refuse_no_worker(workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--decoders: got {workers}, expected a whole number of at least 1")
+def _refuse_no_worker(decoders: int | None) -> None:
+    if decoders is not None and decoders < 1:
+        raise ConfigError(f"--decoders: got {decoders}, expected a whole number of at least 1")
 
 
 def _cut(

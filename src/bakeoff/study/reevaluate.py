@@ -135,7 +135,7 @@ def _images(found: Findings, contents: Contents, places: Places, task: TaskSpec)
     try:
         data = prepare(
             task, locations=places.locations, base_dir=places.base_dir, cache_dir=places.cache_dir,
-            workers=places.workers, on_corrupt="exclude", download=False, progress=places.progress,
+            decoders=places.decoders, on_corrupt="exclude", download=False, progress=places.progress,
         )  # fmt: skip
     except BakeoffError as error:
         found.unchecked.append(f"'{task.name}' was not evaluated, its images are not here: {error}")

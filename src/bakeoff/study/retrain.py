@@ -71,7 +71,7 @@ def check_retraining(
                     tasks=(run.task.name,), candidates=(run.candidate.name,), seed=run.record.seed
                 ),
                 options=DataOptions(
-                    locations=places.locations, cache_dir=places.cache_dir, workers=places.workers,
+                    locations=places.locations, cache_dir=places.cache_dir, decoders=places.decoders,
                     on_corrupt="exclude", download=False,
                 ),
                 listener=listener,

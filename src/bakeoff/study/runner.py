@@ -46,7 +46,7 @@ class DataOptions:
 
     locations: Mapping[str, Path] = field(default_factory=dict)  # from a source's name to its folder
     cache_dir: Path | None = None
-    workers: int | None = None  # processes that decode; None is one a core
+    decoders: int | None = None  # processes that decode; None is one a core
     on_corrupt: Literal["stop", "exclude"] = "stop"
     download: bool = True
 
@@ -201,7 +201,7 @@ def prepare_tasks(
             locations=options.locations,
             base_dir=base_dir,
             cache_dir=options.cache_dir,
-            workers=options.workers,
+            decoders=options.decoders,
             on_corrupt=options.on_corrupt,
             download=options.download,
             progress=tell,

@@ -26,7 +26,7 @@ class Places:
     base_dir: Path  # where relative paths of the study's file start
     locations: Mapping[str, Path] = field(default_factory=dict)  # from a source's name to its folder
     cache_dir: Path | None = None
-    workers: int | None = None
+    decoders: int | None = None
     progress: Progress = silent
 
 

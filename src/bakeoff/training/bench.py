@@ -82,7 +82,7 @@ class Bench:
     rates: tuple[TrainingRate, ...]
     precision: str  # that auto chooses
     reason: str  # why
-    workers: int  # processes that decode, where there are images enough
+    decoders: int  # processes that decode, where there are images enough
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -124,7 +124,7 @@ def bench(machine: Machine, *, quick: bool = False, heard: Callable[[str], None]
                 rates.append(_rate(model, size, batch, each, machine, Path(folder), ceilings))
     return Bench(
         environment=describe_environment(machine), ceilings=tuple(ceilings), rates=tuple(rates),
-        precision=precision, reason=reason, workers=usable_cores(),
+        precision=precision, reason=reason, decoders=usable_cores(),
     )  # fmt: skip
 
 
@@ -176,12 +176,12 @@ def copy_ceiling(device: torch.device) -> Ceiling:
     return Ceiling("memory, read and written", "", 2e-9 * COPIED / seconds, "GB/s")
 
 
-def decode_ceilings(folder: Path, workers: int) -> Iterator[Ceiling]:
+def decode_ceilings(folder: Path, decoders: int) -> Iterator[Ceiling]:
     """Decode JPEG files of noise and slopes: as small as Tiny ImageNet's, and as large as ImageNet's."""
     generator = np.random.default_rng(0)
-    workers = min(workers, MOST_WORKERS)
+    decoders = min(decoders, MOST_WORKERS)
     for width, height, answers in ((64, 64, 12), (500, 375, 4)):
-        count = answers * CHUNK * workers
+        count = answers * CHUNK * decoders
         place = folder / f"{width}"
         place.mkdir()
         names = [f"{number}.jpg" for number in range(32)]
@@ -194,12 +194,12 @@ def decode_ceilings(folder: Path, workers: int) -> Iterator[Ceiling]:
             file.truncate(count * 64 * 64 * 3)
         job = DecodeJob(FolderTree(place), 64, "crop", rows)
         watch = _Watch()
-        decode_all(job, [names[number % len(names)] for number in range(count)], workers, watch.hear)
+        decode_all(job, [names[number % len(names)] for number in range(count)], decoders, watch.hear)
         rows.unlink()
         yield Ceiling(
-            f"JPEG of {width} x {height} to 64 pixels, {workers} processes",
+            f"JPEG of {width} x {height} to 64 pixels, {decoders} processes",
             "",
-            watch.rate(workers),
+            watch.rate(decoders),
             "images/s",
         )
 
