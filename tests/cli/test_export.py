@@ -9,7 +9,7 @@ from bakeoff.cli.main import app
 from bakeoff.deploy.bundle import Bundle
 from bakeoff.deploy.quantize import Quantized, Speed
 from bakeoff.errors import ConfigError
-from bakeoff.evidence.fidelity import Agreement
+from bakeoff.evidence.fidelity import Fidelity
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_bits_are_told_of_weights_and_a_difference_of_answers():
 
 
 def test_images_whose_two_best_classes_are_too_close_are_counted_and_listed():
-    found = Agreement(images=90, tolerance=1e-4, largest=2.5e-6, beyond=(), changed=(), undecided=(3, 71),
+    found = Fidelity(images=90, tolerance=1e-4, largest=2.5e-6, beyond=(), changed=(), undecided=(3, 71),
                       undecided_changed=(71,))  # fmt: skip
     assert agreement_lines(found, "the record") == [
         "Agrees with the record: 90 images, largest difference of a probability 2.5e-06, tolerance 0.0001.",

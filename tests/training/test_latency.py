@@ -5,7 +5,7 @@ import torch
 from jobs import Ear, make_job, train
 from torch import nn
 
-from bakeoff.training.latency import Limits, measure_inference
+from bakeoff.training.latency import TimeLimits, measure_inference
 
 
 class Slow(nn.Module):
@@ -30,7 +30,7 @@ class Slow(nn.Module):
 
 def timed(model: Slow, **limits: float) -> dict[str, float]:
     return measure_inference(
-        model, (4, 8, 3), torch.device("cpu"), limits=Limits(**limits), clock=model.clock
+        model, (4, 8, 3), torch.device("cpu"), limits=TimeLimits(**limits), clock=model.clock
     )
 
 

@@ -55,7 +55,7 @@ def verify(
     """
     from bakeoff.data.source import silent
     from bakeoff.evidence.verification import Verification, guarded
-    from bakeoff.evidence.verification.ended import read_contents
+    from bakeoff.evidence.verification.ended import read_ended
     from bakeoff.report.reproduce import check_page
     from bakeoff.study.reevaluate import check_weights
     from bakeoff.study.retrain import check_retraining
@@ -63,7 +63,7 @@ def verify(
     from bakeoff.training.machine import as_it_was
 
     folder = StudyFolder(Path(path))
-    contents = read_contents(folder)
+    contents = read_ended(folder)
     again = None if retrain is None else find_run(contents, retrain)
     places = places_of(
         contents, locations(data, contents.spec), None if base_dir is None else absolute(base_dir),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must no
 
     from bakeoff.deploy.export import Exported
     from bakeoff.deploy.quantize import Quantized
-    from bakeoff.evidence.fidelity import Agreement
+    from bakeoff.evidence.fidelity import Fidelity
 
 
 def export(
@@ -94,7 +94,7 @@ def _tell(console: Console, found: Exported) -> None:
         say(console, f"Model card: {found.card}")
 
 
-def agreement_lines(found: Agreement, what: str) -> list[str]:
+def agreement_lines(found: Fidelity, what: str) -> list[str]:
     """Say how far a file agrees with something, and where nothing could be decided."""
     lines = [
         f"Agrees with {what}: {found.images:,} images, largest difference of a probability "

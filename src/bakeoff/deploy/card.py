@@ -17,7 +17,7 @@ import numpy as np
 
 from bakeoff.deploy.export import Exported
 from bakeoff.errors import ConfigError
-from bakeoff.evidence.fidelity import Agreement
+from bakeoff.evidence.fidelity import Fidelity
 from bakeoff.evidence.intervals import wilson
 from bakeoff.evidence.provenance import are_imagenets
 from bakeoff.evidence.words import count, listing, number, p_text, percent, points
@@ -370,7 +370,7 @@ def _read_back(difference: float) -> str:
     )
 
 
-def _agreed(found: Agreement, what: str) -> str:
+def _agreed(found: Fidelity, what: str) -> str:
     undecided = len(found.undecided)
     text = (
         f"{found.images:,} images agree with {what}: probabilities within {found.tolerance:g} (largest "

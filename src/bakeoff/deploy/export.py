@@ -33,10 +33,10 @@ from bakeoff.deploy.bundle import SCHEMA, About, Bundle
 from bakeoff.deploy.forms import (
     Form,
     Plan,
+    answering_of,
     neighbour,
     read_program,
     read_weights,
-    recipe_of,
     write_program,
     write_weights,
 )
@@ -44,7 +44,7 @@ from bakeoff.deploy.network import trace_network
 from bakeoff.deploy.shipped import InTorch, Shipped, computed
 from bakeoff.errors import ResourceError, StudyError, to_install
 from bakeoff.evidence.calibration import scale_probabilities
-from bakeoff.evidence.fidelity import Agreement, agreement
+from bakeoff.evidence.fidelity import Fidelity, fidelity
 from bakeoff.evidence.intervals import wilson
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import read_arrays
@@ -102,9 +102,9 @@ class Exported:
     form: Form
     about: About
     size_bytes: int
-    agreement: Agreement | None = None  # with the recorded predictions
-    resizing: Agreement | None = None  # of the graph's own resizing with Pillow's
-    alone: Agreement | None = None  # of images that are computed one at a time with the same in batches
+    agreement: Fidelity | None = None  # with the recorded predictions
+    resizing: Fidelity | None = None  # of the graph's own resizing with Pillow's
+    alone: Fidelity | None = None  # of images that are computed one at a time with the same in batches
     read_back: float | None = None  # largest difference of a probability where weights are the same bits
     quantized: Quantized | None = None
     card: Path | None = None
@@ -289,7 +289,7 @@ def _export_onnx(
     )  # fmt: skip
 
 
-def check_alone(found: Predictor, images_NHWC: NDArray[np.uint8], found_NK: NDArray[np.float32]) -> Agreement:
+def check_alone(found: Predictor, images_NHWC: NDArray[np.uint8], found_NK: NDArray[np.float32]) -> Fidelity:
     """Compare images that are computed one at a time with the same images in batches.
 
     Args:
@@ -298,14 +298,14 @@ def check_alone(found: Predictor, images_NHWC: NDArray[np.uint8], found_NK: NDAr
         found_NK: What it said of them in batches.
 
     Returns:
-        Agreement of probabilities, within what is asked of the recorded ones.
+        Fidelity of probabilities, within what is asked of the recorded ones.
     """
     rows = list(range(0, len(images_NHWC), max(1, len(images_NHWC) // SAMPLE)))[:SAMPLE]
     alone_NK = np.concatenate([found.score(images_NHWC[row : row + 1]) for row in rows])
-    return agreement(found_NK[rows], alone_NK, TOLERANCE)
+    return fidelity(found_NK[rows], alone_NK, TOLERANCE)
 
 
-def check_resizing(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> Agreement:
+def check_resizing(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> Fidelity:
     """Compare the graph's own drawing with Pillow's, on images made larger, smaller, wider and higher.
 
     Args:
@@ -313,7 +313,7 @@ def check_resizing(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> Agreement:
         images_NHWC: Some of the study's size, of which a few are taken.
 
     Returns:
-        Agreement of probabilities; rows are the tries, size by size.
+        Fidelity of probabilities; rows are the tries, size by size.
     """
     side = bundle.image_size
     chosen_NHWC = images_NHWC[:: max(1, len(images_NHWC) // SAMPLE)][:SAMPLE]
@@ -325,7 +325,7 @@ def check_resizing(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> Agreement:
         ])  # fmt: skip
         own.append(bundle.score(other_NHWC))
         drawn.append(np.stack([square(Image.fromarray(image), side, bundle.fit) for image in other_NHWC]))
-    return agreement(bundle.score(np.concatenate(drawn)), np.concatenate(own), RESIZE_TOLERANCE)
+    return fidelity(bundle.score(np.concatenate(drawn)), np.concatenate(own), RESIZE_TOLERANCE)
 
 
 def _proved_in_torch(
@@ -333,7 +333,7 @@ def _proved_in_torch(
 ) -> float:
     """Hold what was read back to the bits of the weights that were written, and to their answers."""
     about = shipment.about(checked=True)
-    shipped = Shipped(shipment.classifier, recipe_of(about)).eval()
+    shipped = Shipped(shipment.classifier, answering_of(about)).eval()
     if not _same_bits(shipped.state_dict(), found.weights()):
         raise StudyError(
             f"export: what was read back differs from '{about.candidate}' in its weights; "
@@ -356,16 +356,16 @@ def _same_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> boo
 
 def _as_recorded(
     recorded_NK: NDArray[np.float32] | None, found_NK: NDArray[np.float32], target: Path
-) -> Agreement | None:
+) -> Fidelity | None:
     """Hold answers to the record, where there is one."""
     if recorded_NK is None:
         return None
-    agreed = agreement(recorded_NK, found_NK, TOLERANCE)
+    agreed = fidelity(recorded_NK, found_NK, TOLERANCE)
     _refuse(agreed, target, "the recorded predictions")
     return agreed
 
 
-def _refuse(agreed: Agreement, target: Path, what: str) -> None:
+def _refuse(agreed: Fidelity, target: Path, what: str) -> None:
     if not agreed.holds:
         wrong = len(set(agreed.beyond) | set(agreed.changed))
         raise StudyError(

@@ -25,7 +25,7 @@ from torch import nn
 
 from bakeoff.deploy.bundle import SCHEMA, About
 from bakeoff.deploy.network import trace
-from bakeoff.deploy.shipped import InTorch, Recipe, Shipped
+from bakeoff.deploy.shipped import Answering, InTorch, Shipped
 from bakeoff.errors import ConfigError
 from bakeoff.models.architecture import Architecture, architecture_digest, user_files
 from bakeoff.models.written import read_architecture, write_architecture
@@ -51,9 +51,9 @@ class Plan:
     base_dir: Path  # of a network from a user's file
 
 
-def recipe_of(about: About) -> Recipe:
+def answering_of(about: About) -> Answering:
     """Say how logits become the answer of a classifier."""
-    return Recipe(image_size=about.image_size, views=about.views, temperature=about.temperature)
+    return Answering(image_size=about.image_size, views=about.views, temperature=about.temperature)
 
 
 def write_program(file: Path, classifier: Classifier, about: About) -> None:
@@ -67,7 +67,7 @@ def write_program(file: Path, classifier: Classifier, about: About) -> None:
     Raises:
         ConfigError: torch cannot trace the network.
     """
-    shipped = Shipped(classifier, recipe_of(about)).eval()
+    shipped = Shipped(classifier, answering_of(about)).eval()
     size = about.image_size
     examples = torch.randint(
         0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -177,7 +177,7 @@ def read_weights(file: Path, *, base_dir: Path, beside: Path | None = None) -> I
         classifier.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(f"{file}: is of another network ({_line(error)})") from None
-    module: nn.Module = Shipped(placed(classifier, torch.device("cpu")), recipe_of(about)).eval()
+    module: nn.Module = Shipped(placed(classifier, torch.device("cpu")), answering_of(about)).eval()
     return InTorch(module, about)
 
 

@@ -27,7 +27,7 @@ Compute = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Answering:
     """How a classifier's logits become its answer."""
 
     image_size: int
@@ -40,15 +40,17 @@ class Shipped(nn.Module):
 
     Args:
         classifier: In evaluation mode.
-        recipe: How its logits become probabilities.
+        answering: How its logits become probabilities.
     """
 
-    def __init__(self, classifier: Classifier, recipe: Recipe) -> None:
+    def __init__(self, classifier: Classifier, answering: Answering) -> None:
         super().__init__()
         self.classifier = classifier
-        self.temperature = recipe.temperature
+        self.temperature = answering.temperature
         self._weights: list[float] = []
-        for number, (weight, rows_S, columns_S) in enumerate(view_indices(recipe.image_size, recipe.views)):
+        for number, (weight, rows_S, columns_S) in enumerate(
+            view_indices(answering.image_size, answering.views)
+        ):
             self._weights.append(weight)
             self.register_buffer(f"rows{number}", torch.from_numpy(rows_S), persistent=False)
             self.register_buffer(f"columns{number}", torch.from_numpy(columns_S), persistent=False)

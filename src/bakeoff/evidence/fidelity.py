@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class Fidelity:
     """Recorded probabilities beside those of a copy, on the same images."""
 
     images: int
@@ -30,7 +30,7 @@ class Agreement:
         return not (self.beyond or self.changed)
 
 
-def agreement(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -> Agreement:
+def fidelity(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -> Fidelity:
     """Compare probabilities.
 
     Args:
@@ -44,7 +44,7 @@ def agreement(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -
     Raises:
         ValueError: The shapes differ.
 
-    >>> found = agreement(np.array([[0.7, 0.3], [0.5, 0.5]]), np.array([[0.7, 0.3], [0.4999, 0.5001]]), 1e-3)
+    >>> found = fidelity(np.array([[0.7, 0.3], [0.5, 0.5]]), np.array([[0.7, 0.3], [0.4999, 0.5001]]), 1e-3)
     >>> found.holds, found.undecided, found.undecided_changed, round(found.largest, 6)
     (True, (1,), (1,), 0.0001)
     """
@@ -57,7 +57,7 @@ def agreement(recorded_NK: np.ndarray, found_NK: np.ndarray, tolerance: float) -
     best_two = np.sort(recorded_NK, axis=1)[:, -2:]
     undecided_N = best_two[:, 1] - best_two[:, 0] <= tolerance
     other_N = recorded_NK.argmax(axis=1) != found_NK.argmax(axis=1)
-    return Agreement(
+    return Fidelity(
         images=len(recorded_NK), tolerance=tolerance, largest=float(difference_N.max(initial=0.0)),
         beyond=_where(difference_N > tolerance), changed=_where(other_N & ~undecided_N),
         undecided=_where(undecided_N), undecided_changed=_where(other_N & undecided_N),

@@ -266,7 +266,7 @@ def _run_all(
     checkpoint_seconds: float,
 ) -> list[RunRecord]:
     """Have what is missing done, in the plan's order as far as there is room; return all records."""
-    work = _Work(planned, folder, spec, listener)
+    work = _Bookkeeping(planned, folder, spec, listener)
     try:
         _drive(work, engine, Ears(listener), checkpoint_seconds)
     finally:
@@ -275,7 +275,7 @@ def _run_all(
     return [work.records[position] for position in range(len(planned))]
 
 
-def _drive(work: _Work, engine: Engine, ears: Ears, checkpoint_seconds: float) -> None:
+def _drive(work: _Bookkeeping, engine: Engine, ears: Ears, checkpoint_seconds: float) -> None:
     """Give orders while there is room, and close them as they end; stop with the first error."""
     stopped: BaseException | None = None
     while work.schedule.has_next or engine.running:
@@ -300,7 +300,7 @@ def _drive(work: _Work, engine: Engine, ears: Ears, checkpoint_seconds: float) -
         raise stopped
 
 
-class _Work:
+class _Bookkeeping:
     """The bookkeeping of a study at work: orders to give, and what is written when a run has ended."""
 
     def __init__(

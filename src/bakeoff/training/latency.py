@@ -26,7 +26,7 @@ _BETTER = 1.02  # a batch has to be so much faster for the next one to be tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class TimeLimits:
     """How much time a measurement may take."""
 
     seconds: float = SECONDS  # for one image, and again for the batches
@@ -40,7 +40,7 @@ def measure_inference(
     shape: tuple[int, int, int],
     device: torch.device,
     *,
-    limits: Limits = Limits(),
+    limits: TimeLimits = TimeLimits(),
     clock: Callable[[], float] = time.perf_counter,
     beat: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:

@@ -51,7 +51,7 @@ from bakeoff.training.features import (
     stacked_rows,
 )
 from bakeoff.training.job import Job
-from bakeoff.training.latency import LEAST_SECONDS, SECONDS, Limits, measure_inference
+from bakeoff.training.latency import LEAST_SECONDS, SECONDS, TimeLimits, measure_inference
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
 from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
@@ -115,7 +115,7 @@ def train_run(
         Stopped: The listener asked for it; the checkpoint is written.
         ResourceError: The disk is full.
     """
-    work = _Work(job, folder, listener, checkpoint_seconds)
+    work = _Attempt(job, folder, listener, checkpoint_seconds)
 
     def act() -> None:
         with assembled(job) as team:
@@ -163,7 +163,7 @@ def train_trial(
         Stopped: As for `train_run`.
         ResourceError: Likewise.
     """
-    work = _Work(job, folder, listener, checkpoint_seconds, only_last=True)
+    work = _Attempt(job, folder, listener, checkpoint_seconds, only_last=True)
     status, reason = _attempt(work.learn, job, folder)
     state = work.account.state
     row = state.history[-1] if state is not None and state.history and status == "finished" else {}
@@ -224,7 +224,7 @@ def follow_run(job: Job, team: Team) -> None:
     job.machine.apply()
     folder = RunFolder(Path(os.devnull))  # nothing is written there
     with own_global_state(job.machine.torch_device):
-        _Work(job, folder, _Deaf(), math.inf).follow(team)
+        _Attempt(job, folder, _Deaf(), math.inf).follow(team)
 
 
 class _Deaf:
@@ -241,7 +241,7 @@ class _Deaf:
         """Hear nothing."""
 
 
-class _Work:
+class _Attempt:
     """One attempt at a job."""
 
     def __init__(
@@ -337,7 +337,7 @@ class _Work:
         with suppress(RuntimeError, MemoryError):  # timed it is in spare memory, or not at all
             self.account.inference = measure_inference(
                 state.scored, self.job.data.images_NHWC.shape[1:], self.job.machine.torch_device,
-                limits=Limits(seconds=seconds), beat=self._beat("latency"),
+                limits=TimeLimits(seconds=seconds), beat=self._beat("latency"),
             )  # fmt: skip
         self._ticked = time.monotonic()
 

@@ -56,7 +56,7 @@ def run_name(task: str, candidate: str, seed: int) -> str:
     return f"{task}/{candidate}/{seed}"
 
 
-def read_contents(folder: StudyFolder) -> Contents:
+def read_ended(folder: StudyFolder) -> Contents:
     """Read every record of a study; a damaged one stops nothing.
 
     Args:

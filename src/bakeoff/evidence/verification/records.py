@@ -13,7 +13,7 @@ def check_records(contents: Contents) -> list[Check]:
     """Check a study from its folder alone.
 
     Args:
-        contents: What `read_contents` returned.
+        contents: What `read_ended` returned.
 
     Returns:
         The checks, from the files to what they say.
