@@ -3,7 +3,8 @@
     python -m benchmarks.preprocessing_faults --run studies/classic/runs/10-classes/mobilenet/seed-0
 
 Evaluation alone, of a run of `bakeoff run classic --task "10 classes"`, whose images are found as then or by
-``--data cifar10=PATH``; docs/findings.md (2026-11-27) has what was seen. The run's own readings of the test images are not touched, and nothing is written.
+``--data cifar10=PATH``; docs/findings.md (2026-11-27) has what was seen. The run's own readings of the test
+images are not touched, and nothing is written.
 """
 
 from __future__ import annotations
