@@ -26,7 +26,7 @@ from bakeoff.deploy import quantize
 from bakeoff.deploy.bundle import SCHEMA, About, Bundle
 from bakeoff.deploy.graph import NETWORK, Surroundings, assemble
 from bakeoff.deploy.network import trace_network
-from bakeoff.deploy.shipped import Recipe, Shipped
+from bakeoff.deploy.shipped import Answering, Shipped
 from bakeoff.spec import canonical_json
 from bakeoff.training.classifier import Classifier, build_classifier, placed
 from benchmarks._machine import spread, store
@@ -85,7 +85,7 @@ def build(name: str, size: int, folder: Path, threads: int) -> list[Callable[[np
     quantize._static(
         prepared, int8, one, quantize._excluded(prepared, NETWORK, one.exclude) or [], noise, about
     )
-    shipped = Shipped(classifier, Recipe(image_size=size)).eval()
+    shipped = Shipped(classifier, Answering(image_size=size)).eval()
 
     def eager(images: np.ndarray) -> Any:
         with torch.no_grad():

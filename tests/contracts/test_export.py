@@ -13,7 +13,7 @@ from torch import nn
 
 from bakeoff.data.batches import ImageStore
 from bakeoff.deploy.bundle import SCHEMA, About, Bundle
-from bakeoff.deploy.forms import Plan, read_program, read_weights, recipe_of, write_program, write_weights
+from bakeoff.deploy.forms import Plan, answering_of, read_program, read_weights, write_program, write_weights
 from bakeoff.deploy.graph import Surroundings, assemble
 from bakeoff.deploy.network import trace_network
 from bakeoff.deploy.shipped import Shipped, computed
@@ -158,7 +158,7 @@ def test_a_program_of_torch_has_the_same_weights_and_gives_the_same_answers(clas
     said = about(name, size, size + 8, views="mirror", temperature=1.5)
     write_program(tmp_path / "x.pt2", classifier, said)
     given = images(3, size + 8)
-    shipped = Shipped(classifier, recipe_of(said)).eval()
+    shipped = Shipped(classifier, answering_of(said)).eval()
     found = read_program(tmp_path / "x.pt2")
     weights, read = shipped.state_dict(), found.weights()
     assert read.keys() == weights.keys()

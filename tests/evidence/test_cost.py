@@ -13,7 +13,7 @@ from bakeoff.evidence.summary import CandidateSummary
 def row(name: str, accuracy: float, seconds: float | None, parameters: int = 1000) -> CandidateSummary:
     return CandidateSummary(
         name=name, model=name, note="", control_digest="c", differences={}, planned=3, statuses={},
-        reasons=(), seeds=(0, 1, 2), accuracy=Interval(mean=accuracy, n=3), train_seconds=seconds,
+        seeds=(0, 1, 2), accuracy=Interval(mean=accuracy, n=3), train_seconds=seconds,
         parameters=parameters,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from bakeoff.evidence.verdict import group_verdict, sensitivity_words, task_verd
 def row(name: str, accuracy: float, seconds: float = 60.0) -> CandidateSummary:
     return CandidateSummary(
         name=name, model=name, note="", control_digest="c", differences={}, planned=3,
-        statuses={}, reasons=(), seeds=(0, 1, 2),
+        statuses={}, seeds=(0, 1, 2),
         accuracy=Interval(mean=accuracy, low=accuracy - 0.03, high=accuracy + 0.02, n=3),
         train_seconds=seconds, parameters=1_000_000,
     )  # fmt: skip
