@@ -301,11 +301,7 @@ class RunFolder:
         """
 
     def within(self, name: str) -> RunFolder:
-        """Return a folder inside this one, of a training that is part of the run; kept like this one.
-
-        Args:
-            name: Of the folder.
-        """
+        """Return a folder inside this one, of a training that is part of the run; kept like this one."""
         return RunFolder(self.path / name)
 
     def verifications(self) -> list[dict[str, str]]:
