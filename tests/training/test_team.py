@@ -143,8 +143,8 @@ def test_a_process_that_ends_before_it_has_met_the_others_is_not_waited_for(tmp_
 
 
 @pytest.mark.slow
-def test_by_time_too_all_processes_take_the_same_steps(tmp_path):
+def test_a_run_by_the_clock_is_shared_to_its_end(tmp_path):
     recipe = {"epochs": None, "time": "3s", "sizes": [[4, 0.5], [8, 0.5]], "schedule": "linear"}
-    record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "plain", **recipe)), tmp_path / "run")
+    record, _ = jobs.train(_shared(jobs.make_job(tmp_path, "pooled", **recipe)), tmp_path / "run")
     assert (record.status, record.reason) == ("finished", None)
     assert len(record.history) > 2

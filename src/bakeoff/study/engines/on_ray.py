@@ -297,21 +297,19 @@ class OnRay:
     def _take_post(self, ray: Any, ears: Ears) -> None:
         """Hear what all runs have said since the last look; what they want to be kept, first."""
         try:
-            letters: list[News] = ray.get(self._post.take.remote())
-            flights = {id(news): self._flight_of(news) for news in letters}
-            for news in letters:
-                flight = flights[id(news)]
+            taken: list[News] = ray.get(self._post.take.remote())
+            letters = [(news, self._flight_of(news)) for news in taken]
+            for news, flight in letters:
                 if news.number and flight is not None:
                     _store_file(flight.order, *news.said.values)
-            numbers = [news.number for news in letters if news.number]
+            numbers = [news.number for news in taken if news.number]
             if numbers:  # also of attempts that are over, which would wait for ever
                 ray.get(self._post.written.remote(numbers))
         except ray.exceptions.RayError as error:
             raise ResourceError(
                 f"--engine ray: the cluster is out of reach: {_one_line(error)}; the same command continues"
             ) from error
-        for news in letters:
-            flight = flights[id(news)]
+        for news, flight in letters:
             if flight is not None and not news.number:
                 self._hear(news, flight, ears)
 
