@@ -28,7 +28,8 @@ def drawn(seed: int) -> Macro:
         stem=pick(["plain", "stride", "deep"]), stem_width=pick([4, 8]), stages=stages,
         norm=pick(["batch", "none"]), activation=pick(["relu", "silu", "gelu"]),
         attention=pick(["none", "se"]), head=pick(["average", "max"]), dropout=pick([0.0, 0.3]),
-        patch=pick([1, 2, 4]), zero_init_last=pick([True, False]),
+        patch=(patch := pick([1, 2, 4])), zero_init_last=pick([True, False]),
+        whiten=pick([0, 0, 4] if patch > 2 else [0, 0, 2, 3, 4]), identity_start=pick([True, False]),
     )  # fmt: skip
 
 
@@ -64,12 +65,15 @@ def test_every_parameter_receives_a_gradient_once_bodies_have_left_zero(descript
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     network(torch.randn(4, 3, 12, 12)).square().sum().backward()
-    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert without == ["whiten.weight"] * bool(description.whiten)  # which is measured, and fixed
 
 
 @pytest.mark.parametrize("size", [(4, 8), (5, 7), (1, 1)])
 def test_images_of_any_size_give_logits(size):
     for description in DRAWN:
+        if min(size) < description.whiten:  # there is no whole patch
+            continue
         assert built(description).eval()(torch.randn(2, 3, *size)).shape == (2, 5)
 
 
@@ -107,6 +111,27 @@ def test_parameters_and_multiplications_are_those_of_a_count_by_hand():
     side = 4  # of 8, behind the stem; the pool halves it once more
     expected = side**2 * (3 * 4 * 9 + 4 * 6 * 9) + (side // 2) ** 2 * 2 * 6 * 6 * 9 + 60
     assert found.multiplications == expected
+
+
+def test_convolutions_begin_as_the_identity_where_asked():
+    stages = (MacroStage(width=7, depth=1, block="plain"),)
+    layer = built(Macro(stem_width=5, stages=stages, identity_start=True)).get_submodule("stage1.enter.0")
+    values_BCHW = torch.randn(2, 5, 6, 6)
+    with torch.no_grad():
+        made = layer(values_BCHW)
+    assert torch.equal(made[:, :5], values_BCHW)
+    assert made[:, 5:].std() > 0.5
+
+
+def test_the_pool_comes_before_normalization_which_then_costs_a_quarter():
+    stages = (MacroStage(width=6, depth=0, block="plain", down="pool"),)
+    enter = built(Macro(stem_width=4, stages=stages)).get_submodule("stage1.enter")
+    assert [type(layer) for layer in enter.children()] == [nn.Conv2d, nn.MaxPool2d, nn.BatchNorm2d, nn.ReLU]
+
+
+def test_a_patch_that_leaves_pixels_out_is_refused():
+    with pytest.raises(ValueError, match="whiten: got 2 with a patch of 4"):
+        Macro(whiten=2, patch=4, stem_width=4, stages=(MacroStage(width=4),))
 
 
 def test_a_residual_block_begins_as_the_way_around_it():

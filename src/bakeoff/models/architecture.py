@@ -94,7 +94,7 @@ class External:
 
 
 FOUND = "found: "  # before the words for a network that a search has found
-SEARCH_VERSION = 1  # raised whenever equal settings of a search mean another search
+SEARCH_VERSION = 2  # raised whenever equal settings of a search mean another search
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bakeoff.spec.base import Setting
 
@@ -34,6 +34,9 @@ class Macro(Setting):
     # Pixels of a side that become channels before anything else: 2 makes 12 channels of half the size
     # ("space to depth", "pixel unshuffle"), on which a convolution costs a quarter
     patch: Literal[1, 2, 4] = 1
+    # Pixels of a side of the patches that a first convolution decorrelates; its filters are measured on the
+    # training images and stay fixed, `patch` becomes its stride. 0 is off
+    whiten: Literal[0, 2, 3, 4] = 0
     # First convolution, 3x3: of stride 1, of stride 2, or two of them, the second of stride 2
     stem: Literal["plain", "stride", "deep"] = "plain"
     stem_width: int = Field(ge=1, le=4096)  # channels
@@ -44,6 +47,17 @@ class Macro(Setting):
     head: Literal["average", "max"] = "average"  # global pool
     dropout: float = Field(default=0.0, ge=0, lt=1)  # before the dense layer
     zero_init_last: bool = True  # residual blocks begin as the way around them: their last norm at zero
+    # Convolutions begin by passing on as many channels as they can ("dirac"), beside filters drawn as usual
+    identity_start: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Macro:
+        if 0 < self.whiten < self.patch:
+            raise ValueError(
+                f"whiten: got {self.whiten} with a patch of {self.patch}, expected no less than the patch, "
+                "as pixels would be left out"
+            )
+        return self
 
     @property
     def words(self) -> str:
@@ -55,7 +69,8 @@ class Macro(Setting):
         kinds = list(dict.fromkeys(stage.block for stage in self.stages))
         sizes = " ".join(f"{stage.width}x{stage.depth}" for stage in self.stages)
         kernels = sorted({stage.kernel for stage in self.stages} - {3})
-        extra = [f"patch {self.patch}"] * (self.patch > 1) + [f"kernel {kernel}" for kernel in kernels]
+        extra = [f"patch {self.patch}"] * (self.patch > 1) + [f"whitened {self.whiten}"] * (self.whiten > 0)
+        extra += [f"kernel {kernel}" for kernel in kernels]
         extra += ["no normalization"] * (self.norm == "none") + [self.attention] * (self.attention != "none")
         extra += [f"{self.head} pool"] * (self.head != "average")
         extra += [f"dropout {self.dropout:.2g}"] * (self.dropout > 0)

@@ -6,8 +6,8 @@
 - `classifier`: preprocessing and network as one module. `objective`: the loss. `optimizers`,
   `schedules`: how the weights move. `averaging`: their running mean.
 - `state`: everything a checkpoint carries. `loop`: the training itself. `events`: TensorBoard.
-- `source`: the run that a training stands on. `features`: frozen work, kept. `probe`: logistic
-  regression on it.
+- `first_layer`: what training images set before the first step. `source`: the run that a training
+  stands on. `features`: frozen work, kept. `probe`: logistic regression on it.
 - `evaluate`: predictions of a split, and the one reading of the test images. `recalibrate`: statistics
   of batch normalization before it. `attribution`: where a network looked.
 - `search`: a run that finds its network first; `speeds`: how fast each trains here. `external`: a run

@@ -50,6 +50,7 @@ from bakeoff.training.features import (
     rest_of,
     stacked_rows,
 )
+from bakeoff.training.first_layer import show_first
 from bakeoff.training.job import Job
 from bakeoff.training.latency import LEAST_SECONDS, SECONDS, TimeLimits, measure_inference
 from bakeoff.training.loop import Course, Diverged, Listener, Loop, Step, Stopped, own_global_state
@@ -284,7 +285,9 @@ class _Attempt:
         self.account.summary = summarise(model.network, job.input_size)
         self.account.frozen = describe_frozen(model)
         store = ImageStore(job.data.images_NHWC, job.data.labels_N, device)
-        state = initial_state(placed(model, device), job)
+        seconds = show_first(placed(model, device), store, job)
+        state = initial_state(model, job)
+        state.seconds = seconds
         state.load(self.folder.checkpoint_path, job.identity)
         self.account.state = state
         self.meter = EnergyMeter(job.machine.device)

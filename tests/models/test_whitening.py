@@ -1,0 +1,82 @@
+"""The first layer that is measured: what it makes of images whose statistics are known."""
+
+import pytest
+import torch
+from torch import nn
+
+from bakeoff.models.whitening import Measured, Whitening, first_measured
+
+
+def smooth(images: int = 64, size: int = 12) -> torch.Tensor:
+    """Draw images whose neighbouring pixels are alike, of mean zero and variance one."""
+    chance = torch.Generator().manual_seed(0)
+    noise_BCHW = torch.randn(images, 3, size + 4, size + 4, generator=chance)
+    smooth_BCHW = nn.functional.avg_pool2d(noise_BCHW, 5, stride=1)
+    centred = smooth_BCHW - smooth_BCHW.mean((0, 2, 3), keepdim=True)
+    return centred / centred.std((0, 2, 3), keepdim=True)
+
+
+def measured(side: int, stride: int = 1, batches: int = 4) -> Whitening:
+    layer = Whitening(side, stride)
+    layer.measure(smooth().chunk(batches))
+    return layer
+
+
+@pytest.mark.parametrize(("side", "stride"), [(2, 1), (2, 2), (3, 1), (3, 2), (4, 4)])
+def test_outputs_of_what_was_measured_are_uncorrelated_and_of_the_same_variance(side, stride):
+    layer, images_BCHW = measured(side, stride), smooth()
+    half = 3 * side * side
+    with torch.no_grad():
+        outputs_BCHW = layer(images_BCHW)
+        patches_BPL = nn.functional.unfold(images_BCHW, side, stride=stride)
+    rows = outputs_BCHW.permute(0, 2, 3, 1).reshape(-1, 2 * half).double()
+    found = rows[:, :half].t() @ rows[:, :half] / len(rows)
+    given = patches_BPL.permute(0, 2, 1).reshape(-1, half).double()
+    variances = torch.linalg.eigvalsh(given.t() @ given / len(given)).flip(0)
+    expected = torch.diag(variances / (variances + Whitening.eps))
+    assert found.sub(expected).abs().max() < 1e-3
+    assert torch.equal(rows[:, half:], -rows[:, :half])
+
+
+def test_patches_alike_in_the_input_are_far_from_white_without_measuring():
+    patches = nn.functional.unfold(smooth(), 2).permute(0, 2, 1).reshape(-1, 12)
+    spread = torch.linalg.eigvalsh(patches.t() @ patches / len(patches))
+    assert spread.max() > 20 * spread.min()
+
+
+def test_filters_are_fixed_and_the_bias_learns():
+    layer = measured(2)
+    layer(smooth()).square().sum().backward()
+    assert layer.weight.grad is None
+    assert layer.bias is not None
+    assert layer.bias.grad is not None
+    assert torch.equal(layer.bias, torch.zeros(24))
+
+
+def test_measuring_twice_or_in_other_batches_gives_the_same_filters():
+    once, again, otherwise = measured(2), measured(2), measured(2, batches=16)
+    assert torch.equal(once.weight, again.weight)
+    torch.testing.assert_close(once.weight, otherwise.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_images_of_one_colour_give_finite_filters():
+    layer = Whitening(2)
+    layer.measure([torch.zeros(2, 3, 4, 4)])
+    assert layer.weight.isfinite().all()
+    assert layer.weight.abs().max() <= Whitening.eps**-0.5 + 1e-3
+
+
+def test_without_images_filters_stay_as_drawn():
+    layer = Whitening(2)
+    before = layer.weight.clone()
+    layer.measure([])
+    assert torch.equal(layer.weight, before)
+
+
+def test_only_a_first_layer_is_measured():
+    layer = Whitening(2)
+    assert first_measured(nn.Sequential(layer, nn.ReLU())) is layer
+    assert first_measured(nn.Sequential(nn.ReLU(), layer)) is None
+    assert first_measured(nn.Sequential()) is None
+    assert isinstance(layer, Measured)
+    assert not isinstance(nn.Conv2d(3, 4, 2), Measured)
