@@ -1,8 +1,8 @@
 """Use what a study found: load its winner, and export it. `bakeoff predict` and `bakeoff export` in Python.
 
-A place is a run's folder, a study's, or an exported file. Of a study the run with the best validation
-accuracy is taken, unless candidate, task or seed say otherwise. (The report recommends the cheapest candidate
-that is not significantly worse; that one is named by `candidate`.)
+A place is a run's folder, a study's, or an exported file. Of a study the candidate is taken that its report
+recommends, and of its seeds the one with the best validation accuracy, unless candidate, task or seed say
+otherwise (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load(
 
     Args:
         place: A run's folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, a study's, or an exported file.
-        candidate: Of a study; None is the one of the run with the best validation accuracy.
+        candidate: Of a study; None is the one that the report recommends.
         task: Of a study; None where the study, or the candidate, has but one.
         seed: Of a study; None is the one with the best validation accuracy.
         ensemble: Average the probabilities of all finished seeds of the candidate.
@@ -137,23 +137,26 @@ def find_runs(
 
 
 def _chosen(result: StudyResult, candidate: str | None, task: str | None, seed: int | None) -> RunRecord:
-    """Choose a run of a study, by validation accuracy where there is a choice."""
-    if candidate is None and seed is None:
-        return result.best(task)
+    """Choose a run of a study: the recommended candidate's, and its best seed by validation accuracy."""
+    if candidate is None:
+        recommended = result.recommended(task)
+        if seed is None:
+            return recommended
+        task, candidate = recommended.task, recommended.candidate
     spec, records = result.folder.spec(), result.records
     tasks = [one.name for one in spec.tasks]
     if task is not None and task not in tasks:
-        raise UnknownNameError(f"--task: got '{task}'{nearest(task, tasks)}")
+        raise UnknownNameError(f"task: got '{task}'{nearest(task, tasks)}")
     names = sorted({one.name for one in spec.candidates})
-    if candidate is not None and candidate not in names:
-        raise UnknownNameError(f"--candidate: got '{candidate}'{nearest(candidate, names)}")
+    if candidate not in names:
+        raise UnknownNameError(f"candidate: got '{candidate}'{nearest(candidate, names)}")
     found = [
         one for one in records
-        if task in (None, one.task) and candidate in (None, one.candidate) and seed in (None, one.seed)
+        if task in (None, one.task) and candidate == one.candidate and seed in (None, one.seed)
     ]  # fmt: skip
     where = {one.task for one in found}
     if len(where) > 1:
-        raise ConfigError(f"--task: the study has runs of it in {', '.join(sorted(where))}; name one")
+        raise ConfigError(f"task: the study has runs of it in {', '.join(sorted(where))}; name one")
     if not found:
         asked = (("task", task), ("candidate", candidate), ("seed", seed))
         words = ", ".join(f"{name} {value}" for name, value in asked if value is not None)

@@ -133,11 +133,12 @@ def test_an_ensemble_is_between_its_seeds(study, images, monkeypatch):
 def test_which_run_of_a_study_answers_is_told_where_not_all_was_named(study, images, model, monkeypatch):
     monkeypatch.chdir(study.path.parent)
     best, one = bakeoff.open_study(study.path).best(), images / "ant" / "0.png"
-    why = "(the best by validation accuracy; --candidate names another)"
+    seeds = "the best seed by validation accuracy; --seed names another"
+    why = f"(recommended by the report; --candidate names another; {seeds})"
     said = f"bakeoff: plain, seed {best.seed}, of task colours"
     assert predict(study.path, one).stderr.splitlines() == [f"{said} {why}"]
     by_name = predict(study.path, one, "--candidate", "plain").stderr.splitlines()
-    assert by_name == [f"{said} (the best by validation accuracy; --seed names another)"]
+    assert by_name == [f"{said} ({seeds})"]
     average = predict(study.path, one, "--candidate", "plain", "--ensemble").stderr.splitlines()
     assert average == ["bakeoff: plain, seeds 0, 1, of task colours"]
     assert predict(study.path, one, "--candidate", "plain", "--seed", 1).stderr == ""

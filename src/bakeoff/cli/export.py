@@ -23,7 +23,7 @@ def export(
     to: Annotated[str, typer.Option(help="onnx, torch-export or safetensors.")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="The file.  [<study>-<candidate>.onnx]")] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Which candidate of the study.  [the best by validation accuracy]")
+        str | None, typer.Option(help="Which candidate of the study.  [the recommended one]")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Which task, if the study has several.")] = None,
     seed: Annotated[
@@ -48,7 +48,7 @@ def export(
     """Write a trained run to a file, and prove that the file says what was recorded.
 
     The file is run on the study's test images before it gets its name; that reading is noted beside the
-    record. Of a study the run with the best validation accuracy is taken.
+    record. Of a study the candidate is taken that its report recommends.
     """
     from rich.console import Console
 

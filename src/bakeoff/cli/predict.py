@@ -30,7 +30,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="A run's folder, a study's, or an exported file.")],
     images: Annotated[list[str], typer.Argument(help="Images, folders, or - for paths on standard input.")],
     candidate: Annotated[
-        str | None, typer.Option(help="Which candidate of the study.  [the best by validation accuracy]")
+        str | None, typer.Option(help="Which candidate of the study.  [the recommended one]")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Which task, if the study has several.")] = None,
     seed: Annotated[
@@ -104,14 +104,13 @@ def _choice(
     runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
     records = [record for run in runs if (record := run.read()) is not None]
     seeds = ", ".join(str(record.seed) for record in records)
-    named = candidate is not None and ensemble
-    why = "" if named else f" (the best by validation accuracy; {_others(candidate)} names another)"
-    first = records[0]
-    yield f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{why}"
-
-
-def _others(candidate: str | None) -> str:
-    return "--candidate" if candidate is None else "--seed"
+    why = []
+    if candidate is None:
+        why += ["recommended by the report; --candidate names another"]
+    if seed is None and not ensemble:
+        why += ["the best seed by validation accuracy; --seed names another"]
+    first, told = records[0], f" ({'; '.join(why)})" if why else ""
+    yield f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{told}"
 
 
 def _places(images: Sequence[str]) -> list[str]:
