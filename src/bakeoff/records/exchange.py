@@ -31,12 +31,13 @@ import numpy as np
 
 from bakeoff.errors import ConfigError
 from bakeoff.records.atomic import write_json, write_text, writing
+from bakeoff.records.run import Scored
 from bakeoff.rng import generator
 from bakeoff.spec.task import PARTS
 
 SCHEMA = 1  # of request.json and of what is expected back
 SUM_TOLERANCE = 1e-3  # by which the probabilities of an image may miss one: what half precision leaves
-ANSWERED = ("validation", "test")
+ANSWERED: tuple[Scored, ...] = ("validation", "test")
 COLUMNS = ("part", "row", "file", "class", "label")
 _BLOCK = 4096  # images that are copied at a time
 _LONGEST = 120  # characters of a version
@@ -58,7 +59,7 @@ class Images:
 class Answer:
     """What a program has answered, checked."""
 
-    probabilities: dict[str, np.ndarray]  # float32 (N, K) by part, in the order of the study's parts
+    probabilities: dict[Scored, np.ndarray]  # float32 (N, K) by part, in the order of the study's parts
     seconds: float  # of training, as the program says
     parameters: int  # 0 when it does not say
     version: str  # empty when it does not say
@@ -145,7 +146,7 @@ class Exchange:
         Raises:
             ConfigError: A file is missing or is not as it must be; what came and what is accepted is told.
         """
-        probabilities = {}
+        probabilities: dict[Scored, np.ndarray] = {}
         for part in (part for part in ANSWERED if len(images.parts[part])):
             values_NK = self._probabilities(part)
             _check(part, values_NK, len(images.parts[part]), len(images.class_ids))

@@ -8,8 +8,9 @@
 - `state`: everything a checkpoint carries. `loop`: the training itself. `events`: TensorBoard.
 - `first_layer`: what training images set before the first step. `source`: the run that a training
   stands on. `features`: frozen work, kept. `probe`: logistic regression on it.
-- `evaluate`: predictions of a split, and the one reading of the test images. `recalibrate`: statistics
-  of batch normalization before it. `attribution`: where a network looked.
+- `evaluate`: predictions of a split, and the one reading of the test images. `scoring`: what they are
+  worth, kept. `recalibrate`: statistics of batch normalization before it. `attribution`: where a
+  network looked.
 - `search`: a run that finds its network first; `speeds`: how fast each trains here. `external`: a run
   of somebody else's program.
 - `team`, `assembly`: several processes that share a run; `synced_norm`: batch normalization over all of

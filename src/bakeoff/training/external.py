@@ -17,18 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from bakeoff import external
 from bakeoff.errors import ConfigError
-from bakeoff.evidence.calibration import calibrate
-from bakeoff.evidence.metrics import measure
-from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.models.architecture import External, title
 from bakeoff.records import RunFolder, RunRecord
-from bakeoff.records.atomic import write_arrays
 from bakeoff.records.exchange import Answer, Exchange, Images
+from bakeoff.records.run import Scored
 from bakeoff.training.account import OVERRUN, Account
 from bakeoff.training.evaluate import note_reading
 from bakeoff.training.job import Job
+from bakeoff.training.scoring import keep_scores
 from bakeoff.units import format_seconds
 
 PROGRAMS = Path(next(iter(external.__path__)))
@@ -73,7 +73,9 @@ def run_program(job: Job, folder: RunFolder, beat: Beat) -> RunRecord:
         _refuse_exit(ended["code"], folder.log_path)
         answer = exchange.read_answer(_images(job), job.seed, ended["seconds"])
         account.answered = _told(job, ended, answer)
-        _score(job, folder, account, answer)
+        index: dict[Scored, np.ndarray] = {"validation": job.data.validation, "test": job.data.test}
+        scores = keep_scores(folder, answer.probabilities, index, job.data.labels_N)
+        account.metrics, account.calibration = scores.metrics, scores.calibration
     except ConfigError as error:
         status, reason = "failed", " ".join(f"external: {error}".split())[:400]
     took = max(account.answered.get("total_seconds", 0.0), time.monotonic() - started)
@@ -252,24 +254,6 @@ def _told(job: Job, ended: Mapping[str, Any], answer: Answer | None = None) -> d
         "peak_memory_bytes": int(ended["peak_memory_bytes"]),
         "parameters": answer.parameters if answer is not None else 0,
     }  # fmt: skip
-
-
-def _score(job: Job, folder: RunFolder, account: Account, answer: Answer) -> None:
-    """Score what was answered and keep it, as of any other run."""
-    labels_N, found = job.data.labels_N, answer.probabilities
-    index = {"validation": job.data.validation, "test": job.data.test}
-    predictions = {
-        part: summarise_probabilities(values_NK, labels_N[index[part]], index[part])
-        for part, values_NK in found.items()
-    }
-    folder.write_predictions(predictions)
-    write_arrays(folder.probabilities_path, found)
-    for part, kept in predictions.items():
-        account.metrics |= measure(kept, cast("Literal['validation', 'test']", part))
-    if "test" in found and "validation" in found:
-        account.calibration = calibrate(
-            found["validation"], labels_N[index["validation"]], found["test"], labels_N[index["test"]]
-        ).as_record()
 
 
 def _exit_words(code: int) -> str:

@@ -24,14 +24,11 @@ from torch import nn
 
 from bakeoff.data.batches import ImageStore, TrainingBatches
 from bakeoff.errors import ConfigError, DataError, ResourceError, StudyError
-from bakeoff.evidence.calibration import calibrate
-from bakeoff.evidence.metrics import measure
-from bakeoff.evidence.predictions import summarise_probabilities
 from bakeoff.models.architecture import describe_origin, title, user_files
 from bakeoff.models.summary import summarise
 from bakeoff.models.transfer import Stacked, blocks, blocks_at_rest, describe_frozen
 from bakeoff.records import RunFolder, RunRecord, writing
-from bakeoff.records.atomic import write_arrays, write_text
+from bakeoff.records.atomic import write_text
 from bakeoff.records.run import Scored, Status
 from bakeoff.spec import canonical_json
 from bakeoff.training.account import Account
@@ -58,6 +55,7 @@ from bakeoff.training.objective import Objective, balanced_weights
 from bakeoff.training.optimizers import build_optimizer
 from bakeoff.training.probe import PENALTIES, Fit, Probe
 from bakeoff.training.recalibrate import recalibrate
+from bakeoff.training.scoring import keep_scores
 from bakeoff.training.source import describe_source
 from bakeoff.training.state import Tally, TrainingState
 from bakeoff.training.team import ALONE, Team
@@ -509,7 +507,7 @@ class _Attempt:
         if describe_frozen(state.scored) != self.account.frozen:
             raise RuntimeError("frozen weights or statistics have changed in training")
         index: dict[Scored, np.ndarray] = {"validation": job.data.validation}
-        found = {
+        found: dict[Scored, np.ndarray] = {
             "validation": predict(
                 state.scored, store, index["validation"],
                 beat=self._beat("validation"), views=job.recipe.test_views,
@@ -523,21 +521,10 @@ class _Attempt:
             )  # fmt: skip
         if not all(np.isfinite(probabilities_NK).all() for probabilities_NK in found.values()):
             raise Diverged("the trained network's outputs are not finite")
-        predictions = {
-            split: summarise_probabilities(found[split], job.data.labels_N[where], where)
-            for split, where in index.items()
-        }
-        self.folder.write_predictions({str(split): kept for split, kept in predictions.items()})
-        full = {str(split): probabilities_NK for split, probabilities_NK in found.items()}
-        write_arrays(self.folder.probabilities_path, full)
+        scores = keep_scores(self.folder, found, index, job.data.labels_N)
         self._write_weights(state)
-        for split, kept in predictions.items():
-            self.account.metrics |= measure(kept, split)
-        if "test" in found:  # confidence is judged on images that chose nothing
-            labels_N = job.data.labels_N
-            self.account.calibration = calibrate(
-                found["validation"], labels_N[index["validation"]], found["test"], labels_N[index["test"]]
-            ).as_record()
+        self.account.metrics |= scores.metrics
+        self.account.calibration = scores.calibration
 
     def _write_weights(self, state: TrainingState) -> None:
         weights = {  # copies: safetensors refuses weights that share memory, as tied layers do
