@@ -28,6 +28,7 @@ from bakeoff.spec.macro import Macro
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import SPACE as SPACE_TABLE
 from bakeoff.training import search as module
+from bakeoff.training import search_jobs
 from bakeoff.training.job import Job
 from bakeoff.training.loop import Step, Stopped
 from bakeoff.training.search import run_search
@@ -449,7 +450,7 @@ def test_the_smallest_budget_pays_for_the_final_training_and_what_closes_it(tmp_
 def test_validating_is_counted_in_what_a_trial_costs(tmp_path, data, monkeypatch):
     monkeypatch.setattr(module.Speeds, "images_per_second", lambda self, job, **_: 2000.0)
     search = module._Search(asked(tmp_path, data, budget="60s"), RunFolder(tmp_path / "run"), Ear(), 60.0)
-    search.reference = 2000.0
+    search.pace = replace(search.pace, reference=2000.0)
     rung = module.Rung(8, 1.0)
     assert search._affords(rung, 2000.0)
     many = replace(data, validation=np.resize(data.validation, 200_000))
@@ -475,7 +476,7 @@ def test_measuring_ends_when_the_trials_share_is_spent_before_anything_has_begun
 def test_a_pretrained_network_that_does_not_fit_is_refused_and_the_search_goes_on(
     tmp_path, data, monkeypatch
 ):
-    real = module.build_network
+    real = search_jobs.build_network
 
     def build(network, *, image_size, **options):
         if image_size < 32:
@@ -495,18 +496,16 @@ def test_a_pretrained_network_that_does_not_fit_is_refused_and_the_search_goes_o
 
 def test_a_pretrained_network_is_tried_only_if_it_takes_the_images_of_every_rung(tmp_path, data, monkeypatch):
     heard: list[int] = []
-    real = module.build_network
+    real = search_jobs.build_network
 
     def build(network, *, image_size, **options):
         heard.append(image_size)
         return real(network, image_size=image_size, **options)
 
-    monkeypatch.setattr(module, "build_network", build)
+    monkeypatch.setattr(search_jobs, "build_network", build)
     job = asked(tmp_path, data, backbones=["timm:test_resnet"])
     job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 64}))
-    search = module._Search(job, RunFolder(tmp_path / "run"), Ear(), 60.0)
-    search._sizes = (32, 48)
-    search._counts({"network": "timm:test_resnet"})
+    search_jobs.count_network(job, {"network": "timm:test_resnet"}, (32, 48))
     assert heard == [32, 48, 64]
 
 
@@ -573,13 +572,6 @@ def test_all_that_was_charged_is_in_the_record_also_behind_a_kill(tmp_path, data
     assert folder.read() == record
     assert record.search["charged"] >= 2.5 + record.train_seconds
     assert record.search["charged"] >= record.search["seconds"] + record.train_seconds
-
-
-def test_a_trial_takes_as_long_as_the_first_ones_by_the_speeds_themselves(tmp_path, data):
-    search = module._Search(asked(tmp_path, data, budget="60s"), RunFolder(tmp_path / "run"), Ear(), 60.0)
-    search.reference = 1000.0
-    assert search._length(module.Rung(8, 2.0), 1180.0) == pytest.approx(2.36)
-    assert search._length(module.Rung(8, 2.0), 800.0) == pytest.approx(1.6)
 
 
 def test_checkpoints_of_the_final_training_are_rare_where_saving_takes_long(tmp_path, data, monkeypatch):

@@ -17,7 +17,7 @@ from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import Measured, measure, steps_expected
 from bakeoff.training.job import Job
-from bakeoff.training.search import stand_in
+from bakeoff.training.search_jobs import stand_in
 
 WEIGHTS = 4  # bytes of a parameter
 CHECKPOINT = 3  # weights, and two of an optimizer's own for each

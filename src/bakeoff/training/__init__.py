@@ -11,8 +11,8 @@
 - `evaluate`: predictions of a split, and the one reading of the test images. `scoring`: what they are
   worth, kept. `recalibrate`: statistics of batch normalization before it. `attribution`: where a
   network looked.
-- `search`: a run that finds its network first; `speeds`: how fast each trains here. `external`: a run
-  of somebody else's program.
+- `search`: a run that finds its network first; `search_jobs`: the trainings that it asks for; `speeds`:
+  how fast each trains here. `external`: a run of somebody else's program.
 - `team`, `assembly`: several processes that share a run; `synced_norm`: batch normalization over all of
   them. `child`, `parcel`: a process beside this one, and a job on its way there.
 - `cost`: what a run will take. `latency`, `energy`: what a prediction and a training took. `bench`:

@@ -14,25 +14,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from bakeoff.data.batches import steps_in_epoch
 from bakeoff.errors import ConfigError
-from bakeoff.models.architecture import OnBackbone, architecture_digest, build_network, title
-from bakeoff.models.macro import code, weigh
-from bakeoff.models.pretrained import backbone
-from bakeoff.models.summary import Summary, summarise
+from bakeoff.models.macro import code
 from bakeoff.records import RunFolder, RunRecord, writing
 from bakeoff.records.atomic import write_text
 from bakeoff.records.trials import Journal, Trial, TrialsFile
 from bakeoff.searching.budget import RESERVE, Clock, Purse, refuse_small
-from bakeoff.searching.filters import ATTEMPTS, SLOWEST, Limits, refuse_empty
-from bakeoff.searching.points import Point, network_of, recipe_of, start_point
+from bakeoff.searching.filters import ATTEMPTS, Limits, refuse_empty
+from bakeoff.searching.pace import PREDICTION, Pace
+from bakeoff.searching.points import start_point
 from bakeoff.searching.proposals import Proposal, propose
 from bakeoff.searching.rungs import (
     Ladder,
     Rung,
-    cost_of_size,
     fewest_epochs,
     fixed_share,
     ladder,
@@ -40,7 +35,7 @@ from bakeoff.searching.rungs import (
     one_rung,
     sizes,
 )
-from bakeoff.spec import CandidateSpec, Recipe, digest
+from bakeoff.spec import Recipe
 from bakeoff.spec.macro import Macro
 from bakeoff.spec.recipe import VIEWS
 from bakeoff.spec.search import SearchSpec
@@ -57,20 +52,17 @@ from bakeoff.training.run import (
     train_run,
     train_trial,
 )
+from bakeoff.training.search_jobs import THIRD, count_network, on_network, recipe_at, trial_job
 from bakeoff.training.speeds import Speeds
 from bakeoff.training.state import seconds_of
 
 BEAT_SECONDS = 2.0  # between two notes of what is charged
 MOST_SPENT = 0.8  # of a budget, behind which a winner that diverged in its final training has no successor
-QUICKEST = 2.0  # times the first network's pace, up to which a quick one is trained for more epochs
 LOST = 0.01  # of a budget that an interruption may cost at most
 SAVING = 200  # times the seconds that a checkpoint takes, between two of the final training
 STORED = 3  # numbers in a checkpoint for each parameter
-THIRD = 3  # trials that cost as much as a final training, where trials alone are counted
 FATAL = 2  # times that a process ended in a network without a word, behind which it is not begun again
-TUNED = 0.1  # of the rate, for weights that were trained before
 OVERHEAD = 1.0  # seconds of a trial beside its steps and its validation: measuring, building
-PREDICTION = 0.5  # of an image's share of a training step, that predicting it takes, before it is measured
 
 
 def run_search(
@@ -114,25 +106,6 @@ def run_search(
     return search.close(record)
 
 
-def stand_in(job: Job) -> Job:
-    """Ask for the training that a search without a clock costs about as much as, for an estimate.
-
-    Args:
-        job: A search whose budget is epochs, or that counts trials.
-
-    Returns:
-        The first network's training, for all the epochs of the search.
-    """
-    spec, length = job.search_spec, job.recipe.length
-    point = start_point(spec.bounds, job.input_size)
-    recipe = job.recipe.overlaid({**recipe_of(point, job.task.image_size), "early_stop": None}, "search")
-    if spec.budget is None and length.unit != "seconds":  # beside the final training a third of it for each
-        amount = length.amount * (1 + (spec.trials or 1) / THIRD)
-        recipe = recipe.overlaid({length.unit: int(amount) if length.unit == "steps" else amount}, "search")
-    network = network_of(point)
-    return replace(job, architecture=network, recipe=recipe)
-
-
 class _Search:
     """One search, from its journal on."""
 
@@ -146,9 +119,8 @@ class _Search:
         self.purse = Purse(self.spec.budget, self.spec.share)
         self.speeds = Speeds(job.cache_dir, job)
         self._last_beat = time.monotonic()
-        self.reference: float | None = None  # images a second of the first network, where the clock counts
+        self.pace = Pace(pixels=self._pixels)
         self._sizes: tuple[int, ...] = ()  # of the images on all rungs
-        self.fixed = 1.0  # share of a step's cost that smaller images do not save
 
     def _forget_other(self) -> None:
         """Remove what a search that was asked for otherwise has left: none of it holds for this one."""
@@ -173,13 +145,15 @@ class _Search:
             self.file.add("plan", self._plan())
             journal = self.file.read()
         plan = journal.plan
-        self.fixed = float(plan["fixed_share"])
-        self.reference = plan["reference_images_per_second"]
+        self.pace = Pace(
+            pixels=self._pixels, reference=plan["reference_images_per_second"],
+            fixed=float(plan["fixed_share"]),
+        )  # fmt: skip
         rungs = tuple(Rung(int(rung["pixels"]), float(rung["epochs"])) for rung in plan["rungs"])
         self._sizes = tuple(rung.pixels for rung in rungs)
         steps = Ladder(rungs, int(plan["trials"]))
         counted = int(plan["reference_multiplications"]) if self.job.machine.device == "cpu" else 0
-        limits = Limits.of(self.spec, self.reference, counted)
+        limits = Limits.of(self.spec, self.pace.reference, counted)
         while not journal.final and self._try_next(journal, steps, limits):
             journal = self.file.read()
             self._tell(journal, steps)
@@ -254,12 +228,12 @@ class _Search:
     def _plan(self) -> dict[str, Any]:
         """Measure the first network at two sizes, and plan the rungs by that."""
         point = start_point(self.spec.bounds, self._pixels)
-        job = self._trial_job(point, Rung(self._pixels, 1.0), "reference")
+        job = trial_job(self.job, point, Rung(self._pixels, 1.0), "reference")
         small = sizes(self._pixels, [0.5])[0]
         rate, fixed = None, 1.0  # where epochs or trials are counted, small images save nothing
         if self.purse.in_seconds:
             rate = self.speeds.images_per_second(job)
-            quick = self.speeds.images_per_second(self._trial_job(point, Rung(small, 1.0), "reference"))
+            quick = self.speeds.images_per_second(trial_job(self.job, point, Rung(small, 1.0), "reference"))
             fixed = fixed_share(rate, quick, small, self._pixels)
         batch = job.recipe.batch_size
         images = len(self.job.data.train)
@@ -283,8 +257,8 @@ class _Search:
         return {
             "rungs": [{"pixels": rung.pixels, "epochs": rung.epochs} for rung in planned.rungs],
             "trials": planned.trials, "reference_images_per_second": rate,
-            "reference_multiplications": self._counts(point)[0].multiplications, "fixed_share": fixed,
-            "method": self.spec.method,
+            "reference_multiplications": count_network(self.job, point)[0].multiplications,
+            "fixed_share": fixed, "method": self.spec.method,
             "seed": self.job.seed,
             "identity": self.job.identity,
         }  # fmt: skip
@@ -331,7 +305,7 @@ class _Search:
             return self._train(before, step.rung, rung, first=False)
         number = len(begun)
         refused = [t for t in journal.trials if t.number == number and t.status == "refused"]
-        if (begun or refused) and not self._affords(rung, self.reference):
+        if (begun or refused) and not self._affords(rung, self.pace.reference):
             if not begun:
                 refuse_empty(refused, limits, spent=True)
             return False
@@ -358,7 +332,7 @@ class _Search:
             parent=proposal.parent, point=proposal.point,
         )  # fmt: skip
         try:
-            counted, words = self._counts(proposal.point)
+            counted, words = count_network(self.job, proposal.point, self._sizes)
             trial = replace(
                 trial, words=words, parameters=counted.parameters, multiplications=counted.multiplications
             )
@@ -367,12 +341,12 @@ class _Search:
                 return trial, reason
             # A limit that was given is one at full size; the other one is for what trials cost.
             at = Rung(self._pixels, 1.0) if self.spec.min_images_per_second else rung
-            cost, least = self._cost(at), limits.images_per_second or 0.0
+            cost, least = self.pace.cost(at), limits.images_per_second or 0.0
             name = f"speed {proposal.number} attempt {proposal.attempt}"
             if self.file.read().begun.get(name, 0) >= FATAL:
                 return trial, f"cannot be trained: the process ended in measuring it, {FATAL} times"
             self.beat()
-            job = self._trial_job(proposal.point, at, "rate")
+            job = trial_job(self.job, proposal.point, at, "rate")
             with self._at(name):
                 rate = self.speeds.images_per_second(job, least=least / cost) * cost
             self.beat()
@@ -382,25 +356,13 @@ class _Search:
             return trial, f"cannot be trained: {one_line(error)}"
         return replace(trial, images_per_second=round(rate, 2)), limits.measured(rate)
 
-    def _counts(self, point: Point) -> tuple[Summary, str]:
-        """Count a point's network without computing anything, and name it."""
-        network, classes = self._on_network(point).architecture, len(self.job.data.class_ids)
-        if isinstance(network, Macro):
-            return weigh(network, classes=classes, pixels=self._pixels), network.words
-        for pixels in sorted({*self._sizes, self._pixels}):  # not every pretrained one takes every size
-            with torch.device("meta"):
-                built = build_network(
-                    network, classes=classes, image_size=pixels, base_dir=self.job.base_dir, trained=False
-                )
-        return summarise(built, self._pixels), title(network)  # the full size came last
-
     def _train(self, trial: Trial, number: int, rung: Rung, *, first: bool) -> bool:
         """Train a trial at a rung and write it down; tell whether the budget allowed it."""
         if not first and not self._affords(rung, trial.images_per_second):
             return False
         started = time.monotonic()
         name = f"trial {trial.number} rung {number}"
-        rung = replace(rung, epochs=self._length(rung, trial.images_per_second))
+        rung = replace(rung, epochs=self.pace.epochs(rung, trial.images_per_second))
         if self.file.read().begun.get(name, 0) >= FATAL:
             self.file.add_trial(
                 replace(
@@ -409,14 +371,14 @@ class _Search:
                 )
             )  # fmt: skip
             return True
-        job = self._trial_job(trial.point, rung, name)
+        job = trial_job(self.job, trial.point, rung, name)
         scratch = self.folder.within(self.folder.trial_path.name)
         with self._at(name):
             shown = train_trial(job, scratch, self.ear(job), checkpoint_seconds=self.checkpoint_seconds)
         scratch.clear_unfinished()
         accuracy, loss = shown.validation.get("accuracy"), shown.validation.get("loss")
         if not trial.images_per_second and shown.seconds:
-            rate = shown.images / shown.seconds * self._cost(rung)
+            rate = shown.images / shown.seconds * self.pace.cost(rung)
             trial = replace(trial, images_per_second=round(rate, 2))
         self.file.add_trial(
             replace(
@@ -437,60 +399,18 @@ class _Search:
         finally:
             self.file.add("left", {"at": name})
 
-    def _length(self, rung: Rung, images_per_second: float) -> float:
-        """Return the epochs of a trial at a rung; by the clock, what takes as long as the first one.
-
-        What is quick sees more images, there as in the final training.
-        """
-        if self.reference is None:
-            return rung.epochs
-        pace = images_per_second / self.reference
-        return float(f"{rung.epochs * min(max(pace, SLOWEST), QUICKEST):.3g}")
-
     def _affords(self, rung: Rung, images_per_second: float | None) -> bool:
         """Tell whether the trials' share still pays for a training at a rung."""
-        if self.reference is None or images_per_second is None:
+        if self.pace.reference is None or images_per_second is None:
             return self.purse.affords(self._epochs_spent(), rung.epochs)
         data = self.job.data
-        images = self._length(rung, images_per_second) * len(data.train) + PREDICTION * len(data.validation)
-        seconds = images * self._cost(rung) / images_per_second
+        seconds = self.pace.seconds(
+            rung, images_per_second, training=len(data.train), validation=len(data.validation)
+        )
         return self.purse.affords(self.clock.charged, seconds + OVERHEAD)
-
-    def _cost(self, rung: Rung) -> float:
-        """Return what a step at a rung's size costs, one at full size being 1."""
-        return cost_of_size(rung.pixels, self._pixels, self.fixed)
 
     def _epochs_spent(self) -> float:
         return sum(trial.epochs for trial in self.file.read().ended)
-
-    def _trial_job(self, point: Point, rung: Rung, name: str) -> Job:
-        """Ask for a network's training at a rung."""
-        recipe = self._recipe(point).overlaid({"epochs": rung.epochs}, "search")
-        job = self._on_network(point)
-        return replace(
-            job, recipe=recipe, timed=False,
-            model_digest=architecture_digest(job.architecture, job.base_dir),
-            identity=digest([job.identity, name, point, rung.pixels, rung.epochs]),
-            candidate=job.candidate.model_copy(update={"input_size": rung.pixels}),
-        )  # fmt: skip
-
-    def _on_network(self, point: Point) -> Job:
-        """Ask for a point's network: one from scratch, or a pretrained one, which is tuned gently."""
-        network = network_of(point)
-        if isinstance(network, Macro):
-            return replace(self.job, architecture=network)
-        known = backbone(network)
-        candidate = CandidateSpec(
-            name=self.job.candidate.name, source=network, input_size=self._pixels, source_lr=TUNED,
-            source_norms="kept", head_start="probe",
-        )  # fmt: skip
-        built = OnBackbone(backbone=known, weights=None, head=(), train="all", train_last=None)
-        return replace(self.job, architecture=built, candidate=candidate, mean=known.mean, std=known.std)
-
-    def _recipe(self, point: Point) -> Recipe:
-        """Lay a point over the task's recipe."""
-        values = recipe_of(point, self.job.task.image_size)
-        return self.job.recipe.overlaid({**values, "early_stop": None, "sizes": ()}, "search")
 
     @property
     def _pixels(self) -> int:
@@ -516,7 +436,7 @@ class _Search:
     def _final_job(self, journal: Journal) -> Job:
         """Ask for the final training: of the winner, in what the budget still holds."""
         point, spent = journal.final["point"], float(journal.final["seconds"])
-        job = replace(self._on_network(point), recipe=self._recipe(point), asked=self.job.recipe)
+        job = replace(on_network(self.job, point), recipe=recipe_at(self.job, point), asked=self.job.recipe)
         self.folder.network_path.unlink(missing_ok=True)  # of a winner that diverged
         if isinstance(job.architecture, Macro):
             write_text(self.folder.network_path, code(job.architecture))
