@@ -483,7 +483,7 @@ def test_a_pretrained_network_that_does_not_fit_is_refused_and_the_search_goes_o
             raise ConfigError(f"timm:test_resnet takes no images of {image_size} pixels")
         return real(network, image_size=image_size, **options)
 
-    monkeypatch.setattr(module, "build_network", build)
+    monkeypatch.setattr(search_jobs, "build_network", build)
     monkeypatch.setattr(architecture, "find_weights", lambda *_, **__: pytest.fail("its weights are read"))
     job = asked(tmp_path, data, budget="40ep", method="random", backbones=["timm:test_resnet"])
     job = replace(job, candidate=job.candidate.model_copy(update={"input_size": 16}))
