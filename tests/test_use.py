@@ -9,7 +9,7 @@ import small_study
 
 import bakeoff
 from bakeoff.errors import ConfigError, DataError
-from bakeoff.evidence.summary import summarise_task
+from bakeoff.evidence.summarise import summarise_task
 from bakeoff.records import StudyFolder
 from bakeoff.study.trained import load as load_run
 from bakeoff.use import export, find_runs

@@ -8,7 +8,7 @@ from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 from bakeoff.errors import ConfigError, StudyError, UnknownNameError
 from bakeoff.evidence.candidate_pair import pair_candidates
 from bakeoff.evidence.comparison import find_comparison
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.records import StudyFolder
 
 

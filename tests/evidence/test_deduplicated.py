@@ -11,7 +11,7 @@ from studies import make_study
 from bakeoff.evidence.deduplicated import without_images
 from bakeoff.evidence.results import write_results
 from bakeoff.evidence.runs import load_runs
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.records import Predictions, StudyFolder
 from bakeoff.records.checks import TaskChecks
 

@@ -14,7 +14,8 @@ from studies import CANDIDATES, TASKS, CandidateSketch, TaskSketch, make_study, 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.comparison import holm
 from bakeoff.evidence.crossed import joined_reach
-from bakeoff.evidence.summary import StudySummary, TaskSummary, summarise_study
+from bakeoff.evidence.summarise import summarise_study
+from bakeoff.evidence.summary import StudySummary, TaskSummary
 from bakeoff.records import StudyFolder
 from bakeoff.report.control_views import missing_runs
 from bakeoff.spec import CandidateSpec
@@ -328,7 +329,7 @@ def test_a_folder_without_a_study_is_refused_in_one_line(tmp_path: Path) -> None
 
 def test_evidence_is_computed_without_torch() -> None:
     code = (
-        "import sys, bakeoff.evidence.summary, bakeoff.evidence.results, bakeoff.evidence.curves, "
+        "import sys, bakeoff.evidence.summarise, bakeoff.evidence.results, bakeoff.evidence.curves, "
         "bakeoff.evidence.confusion, bakeoff.report.terminal; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'timm')))"
     )

@@ -9,7 +9,7 @@ from studies import CandidateSketch, TaskSketch, make_study
 
 from bakeoff.evidence.calibration import Bin, read_calibration
 from bakeoff.evidence.intervals import Interval
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.records import StudyFolder
 from bakeoff.report.calibration_views import calibration_view
 from bakeoff.report.page import render_page

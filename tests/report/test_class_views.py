@@ -4,7 +4,7 @@ from pathlib import Path
 
 from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.report.class_views import MOST_CLASSES, class_view, measures_table
 from bakeoff.report.views import study_view
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from studies import CANDIDATES, TASKS, make_study
 
-from bakeoff.evidence.summary import TaskSummary, summarise_study
+from bakeoff.evidence.summarise import summarise_study
+from bakeoff.evidence.summary import TaskSummary
 from bakeoff.records import StudyFolder
 from bakeoff.report.cost_views import cost_view
 from bakeoff.report.figures import accuracy_figure

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.evidence.words import p_text
 from bakeoff.records import StudyFolder
 from bakeoff.report.markdown import study_markdown

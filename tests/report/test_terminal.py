@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from studies import CANDIDATES, TASKS, CandidateSketch, make_study
 
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.records import StudyFolder
 from bakeoff.report.terminal import render_study
 

@@ -14,7 +14,7 @@ import small_study
 import bakeoff
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.comparison import find_comparison
-from bakeoff.evidence.summary import gather
+from bakeoff.evidence.summarise import gather
 from bakeoff.records import StudyFolder
 from bakeoff.report.publish import publish
 from bakeoff.report.write import write_report

@@ -15,7 +15,7 @@ import small_study
 
 import bakeoff
 from bakeoff.api import verify
-from bakeoff.evidence.summary import gather
+from bakeoff.evidence.summarise import gather
 from bakeoff.models.macro import code
 from bakeoff.models.written import read_architecture
 from bakeoff.records import StudyFolder

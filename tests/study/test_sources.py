@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from bakeoff.errors import ConfigError
 from bakeoff.evidence.results import result_rows
-from bakeoff.evidence.summary import summarise_study
+from bakeoff.evidence.summarise import summarise_study
 from bakeoff.report.views import study_view
 from bakeoff.study import Quiet, Selection
 from bakeoff.study.trained import load

@@ -87,7 +87,7 @@ class StudyResult:
             ConfigError: The study has several tasks and none was named, or has no such task.
             DataError: No run of the task has finished.
         """
-        from bakeoff.evidence.summary import summarise_task  # takes a second to import
+        from bakeoff.evidence.summarise import summarise_task  # takes a second to import
 
         wanted = self._named(task)
         finished = self._finished(wanted)

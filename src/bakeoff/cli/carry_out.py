@@ -11,7 +11,7 @@ from rich.text import Text
 from bakeoff import api
 from bakeoff.cli.estimated import estimate_table
 from bakeoff.cli.live import Screen
-from bakeoff.evidence.summary import gather
+from bakeoff.evidence.summarise import gather
 from bakeoff.report.terminal import render_summary
 from bakeoff.report.write import write_report
 from bakeoff.spec import StudySpec

@@ -36,7 +36,7 @@ def report(
     """Write a study's page and tables again, from its records alone."""
     from rich.console import Console
 
-    from bakeoff.evidence.summary import gather
+    from bakeoff.evidence.summarise import gather
     from bakeoff.records import StudyFolder
     from bakeoff.report.terminal import render_summary
     from bakeoff.report.write import write_charts, write_report

@@ -8,7 +8,9 @@
 - `agreement`, `between`: two candidates on the same images, and on different ones. `candidate_pair`,
   `study_pair`: two of a study, and two studies, side by side. `verification`: is a study what it says?
   `fidelity`: is a copy of a classifier what was recorded?
-- `summary`, `symptoms`, `verdict`, `cost`, `words`: what a study found, decided before it is drawn.
+- `summary`: what a study found, as plain values; `summarise`, `rows`, `groups`: how it is put together
+  from records, candidate by candidate, control by control. `symptoms`, `verdict`, `cost`, `words`: what
+  is said of it. All of it is decided before anything is drawn.
 - `calibration`, `confidence`: how far the probabilities of a run, and of a candidate, can be trusted.
 - `published`, `external`, `provenance`: what the figures of others, other programs, and weights that
   have seen images before, say of themselves. `trials`: what a search's journal shows.

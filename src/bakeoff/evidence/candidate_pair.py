@@ -12,7 +12,8 @@ from bakeoff.evidence.between import Unpaired, compare_unpaired
 from bakeoff.evidence.comparison import BySeed, Comparison, compare, find_comparison
 from bakeoff.evidence.per_class import ClassDifference, class_differences
 from bakeoff.evidence.runs import Run, load_runs
-from bakeoff.evidence.summary import CandidateSummary, TaskSummary, summarise_task
+from bakeoff.evidence.summarise import summarise_task
+from bakeoff.evidence.summary import CandidateSummary, TaskSummary
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec, TaskSpec
 

@@ -11,7 +11,8 @@ from bakeoff.evidence.between import Unpaired, compare_unpaired
 from bakeoff.evidence.candidate_pair import tested
 from bakeoff.evidence.comparison import Comparison, compare, holm
 from bakeoff.evidence.runs import Run
-from bakeoff.evidence.summary import StudySummary, TaskSummary, gather
+from bakeoff.evidence.summarise import gather
+from bakeoff.evidence.summary import StudySummary, TaskSummary
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.spec.base import flat
 

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bakeoff.errors import ConfigError
-from bakeoff.evidence.summary import gather
+from bakeoff.evidence.summarise import gather
 from bakeoff.records import Predictions, RunFolder, RunRecord, StudyFolder, TaskRecord
 from bakeoff.records.atomic import write_text
 from bakeoff.records.checks import checks_adapter

@@ -7,7 +7,7 @@ another version of bakeoff has written.
 from __future__ import annotations
 
 from bakeoff.errors import BakeoffError
-from bakeoff.evidence.summary import gather
+from bakeoff.evidence.summarise import gather
 from bakeoff.evidence.verification import Check, Findings
 from bakeoff.records import StudyFolder
 from bakeoff.report.page import render_page, seal_of

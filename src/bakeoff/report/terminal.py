@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.evidence.intervals import Interval
-from bakeoff.evidence.summary import CandidateSummary, StudySummary, TaskSummary, summarise_study
+from bakeoff.evidence.summarise import summarise_study
+from bakeoff.evidence.summary import CandidateSummary, StudySummary, TaskSummary
 from bakeoff.evidence.words import count, listing, number, percent, percent_interval, published_percent
 from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bakeoff.evidence.runs import Run
-from bakeoff.evidence.summary import Evidence, StudySummary, TaskSummary, gather
+from bakeoff.evidence.summarise import gather
+from bakeoff.evidence.summary import Evidence, StudySummary, TaskSummary
 from bakeoff.evidence.words import listing
 from bakeoff.records import RunRecord, StudyFolder
 from bakeoff.report import (

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.results import write_results
-from bakeoff.evidence.summary import Evidence, gather
+from bakeoff.evidence.summarise import gather
+from bakeoff.evidence.summary import Evidence
 from bakeoff.records import StudyFolder
 from bakeoff.records.atomic import write_text, writing
 from bakeoff.report.charts import Spec, standalone
