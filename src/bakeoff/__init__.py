@@ -15,7 +15,8 @@ Where things are; each imports only from those below it:
 - `models`, `data`: networks; images, their split, their batches.
 - `searching`, `evidence`: what to try next; metrics, intervals and tests. Numbers in, numbers out.
 - `records`: what a run leaves on disk. `spec`: the study file as frozen settings.
-- `registry`, `units`, `rng`, `homes`, `cores`: names, quantities, random streams; our folders and cores.
+- `registry`, `units`, `rng`, `homes`, `cores`, `pages`: names, quantities, random streams; our folders and
+  cores; how pages are filled in.
 - `errors`: everything that is raised on purpose. `external`: programs that run without bakeoff.
 """
 

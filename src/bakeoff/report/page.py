@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from bakeoff.pages import environment_of
 from bakeoff.report.charts import PALETTE, page_config
 from bakeoff.report.compare_view import CompareView
 from bakeoff.report.vega import vega_script
@@ -73,12 +73,8 @@ def seal_of(page: str) -> tuple[str, Literal["fits", "broken", "missing"]]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("bakeoff.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+    environment = environment_of("bakeoff.report")
     environment.globals["colors"] = len(PALETTE)
-    environment.filters["json_script"] = _json_script
     environment.filters["drawing"] = _drawing
     return environment
 
@@ -86,12 +82,6 @@ def _environment() -> Environment:
 def _own(name: str) -> Markup:
     """Return one of this package's own texts, which need no escaping."""
     return Markup((resources.files("bakeoff.report") / "templates" / name).read_text(encoding="utf-8"))
-
-
-def _json_script(value: Any) -> Markup:
-    """Write JSON for a script element: nothing in it can close the element."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _drawing(svg: str) -> Markup:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from bakeoff.deploy.serving.drawing import FORMATS
+from bakeoff.pages import environment_of
 
 if TYPE_CHECKING:
     from bakeoff.deploy.serving.service import Served, Service
@@ -84,23 +84,12 @@ def _size_words(size: int) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("bakeoff.deploy.serving"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["json_script"] = _json_script
-    return environment
+    return environment_of("bakeoff.deploy.serving")
 
 
 def _own(name: str) -> str:
     """Return one of this package's own texts, which need no escaping."""
     return (resources.files("bakeoff.deploy.serving") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _json_script(value: Any) -> Markup:
-    """Write JSON for a script element: nothing in it can close the element."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _digest(text: str) -> str:
