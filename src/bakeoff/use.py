@@ -17,6 +17,7 @@ from bakeoff.api import StudyResult, open_study
 from bakeoff.data.predictor import Ensemble, Predictor
 from bakeoff.errors import BakeoffError, ConfigError, DataError, UnknownNameError, nearest
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
+from bakeoff.records.study import SEED
 from bakeoff.spec import TaskSpec
 from bakeoff.spec.study import slug
 
@@ -112,7 +113,7 @@ def find_runs(
         ConfigError: There is no such run, or it did not finish, or it has no weights.
         DataError: No run of the task has finished.
     """
-    if path.name.startswith("seed-") and len(path.absolute().parents) > 3:
+    if path.name.startswith(SEED):
         if (candidate, task, seed) != (None, None, None):
             raise ConfigError(
                 f"{path}: is one run; --candidate, --task and --seed belong to a study's folder"
@@ -120,7 +121,7 @@ def find_runs(
         record = RunFolder(path).read()
         if record is None:
             raise ConfigError(f"{path} holds no run that has ended")
-        study = StudyFolder(path.absolute().parents[3])
+        study = StudyFolder.of_run(path)
     elif StudyFolder(path).read_lock() is None:
         raise ConfigError(f"got {path}, expected the folder of a run or of a study, or an exported file")
     else:
@@ -248,7 +249,7 @@ def export(
 
     form = _form(to, quantize=quantize, index=index, unchecked=unchecked)
     run = find_runs(_expanded(place), candidate=candidate, task=task, seed=seed)[0]
-    study = StudyFolder(run.path.absolute().parents[3])
+    study = StudyFolder.of_run(run.path)
     trained = load_run(run.path, base_dir=base_dir)
     shipment = _shipment(trained, study, Path(base_dir), quantized=quantize is not None)
     target = _target(out, shipment, form)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bakeoff.errors import StudyError
+from bakeoff.errors import ConfigError, StudyError
 from bakeoff.records import RunRecord, StudyFolder, TaskRecord
 from bakeoff.spec import study_from_dict
 
@@ -226,3 +226,18 @@ def test_the_tables_are_written_whole_with_null_for_what_json_cannot_hold(folder
     assert folder.csv_path.read_bytes() == b"task,seed\nall,0\n"
     assert json.loads(folder.json_path.read_text()) == {"runs": [{"test_loss": None}]}
     assert [path.name for path in folder.path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_runs_folder_leads_back_to_its_study(tmp_path):
+    study = StudyFolder(tmp_path / "out")
+    run = study.run("10 classes", "a b", 3)
+    assert StudyFolder.of_run(run.path).path == study.path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["seed-0", "out/runs/task/candidate", "out/other/task/candidate/seed-0", "out/runs/task/candidate/0"],
+)
+def test_another_path_is_not_taken_for_a_runs(path, tmp_path):
+    with pytest.raises(ConfigError, match=r"expected <study>/runs/<task>/<candidate>/seed-<k>"):
+        StudyFolder.of_run(tmp_path / path)

@@ -69,6 +69,8 @@ class TaskRecord:
     test_files: list[str] = field(default_factory=list)  # in the order of the test predictions
 
 
+RUNS, SEED = "runs", "seed-"  # of the folders of runs: runs/<task>/<candidate>/seed-<k>
+
 STUDY_FILE = "study.toml"  # that `bakeoff train` leaves for its user
 
 MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
@@ -95,9 +97,27 @@ class StudyFolder:
     json_path = property(lambda self: self.path / "results.json")
     report_path = property(lambda self: self.path / "report.html")
 
+    @classmethod
+    def of_run(cls, path: Path) -> StudyFolder:
+        """Return the study that a run's folder lies in.
+
+        Args:
+            path: Of the run.
+
+        Returns:
+            The study's folder, whether it holds a lock or not.
+
+        Raises:
+            ConfigError: The path is not one of a run.
+        """
+        parents = path.absolute().parents
+        if not path.name.startswith(SEED) or len(parents) < 4 or parents[2].name != RUNS:
+            raise ConfigError(f"got {path}, expected <study>/{RUNS}/<task>/<candidate>/{SEED}<k>")
+        return cls(parents[3])
+
     def run(self, task: str, candidate: str, seed: int) -> RunFolder:
         """Return the folder of one run, whether it exists or not."""
-        path = self.path / "runs" / slug(task) / slug(candidate) / f"seed-{seed}"
+        path = self.path / RUNS / slug(task) / slug(candidate) / f"{SEED}{seed}"
         return RunFolder(path, (task, candidate, seed))
 
     def read_lock(self) -> dict[str, Any] | None:

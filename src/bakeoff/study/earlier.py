@@ -13,11 +13,10 @@ from bakeoff.models.architecture import Architecture, External, OnBackbone, Sear
 from bakeoff.models.user_file import is_user_model
 from bakeoff.models.written import read_architecture
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
+from bakeoff.records.study import SEED
 from bakeoff.spec import CandidateSpec, StudySpec, TaskSpec
 from bakeoff.spec.macro import Macro
 from bakeoff.study.origins import on_backbone, on_source
-
-RUNS = "runs"  # the folder of a study in which its runs lie: runs/<task>/<candidate>/seed-<k>
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,13 @@ def earlier_of(candidate: CandidateSpec, seed: int, base_dir: Path) -> Earlier |
 
 def _find(source: str, seed: int, base_dir: Path, *, own_files: bool) -> Earlier:
     path = base_dir / os.path.expanduser(source)
-    path = path if path.name.startswith("seed-") else path / f"seed-{seed}"
+    path = path if path.name.startswith(SEED) else path / f"{SEED}{seed}"
     record = RunFolder(path).read()
     if record is None:
         raise ConfigError(f"{path} holds no run that has ended")
     if record.status != "finished":
         raise ConfigError(f"{path} {record.status}: {record.reason}")
-    study = StudyFolder(_study_of(path))
+    study = StudyFolder.of_run(path)
     spec = study.spec()
     task = next((task for task in spec.tasks if task.name == record.task), None)
     known = study.read_task(record.task)
@@ -139,14 +138,6 @@ def _seen(study: StudyFolder, task: str) -> frozenset[str] | None:
     if not rows or "sha256" not in rows[0]:
         return None
     return frozenset(row["sha256"] for row in rows if row["part"] in ("train", "validation"))
-
-
-def _study_of(path: Path) -> Path:
-    """Return the study's folder that a run's folder lies in."""
-    parents = path.absolute().parents
-    if len(parents) < 4 or parents[2].name != RUNS:
-        raise ConfigError(f"got {path}, expected <study>/{RUNS}/<task>/<candidate>/seed-<k>")
-    return parents[3]
 
 
 @dataclass(frozen=True)
