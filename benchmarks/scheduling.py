@@ -25,7 +25,7 @@ import torch
 from bakeoff.data.prepare import prepare
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, claim_folder
 from bakeoff.spec import study_from_dict
-from bakeoff.study import Quiet, Selection, runner
+from bakeoff.study import Quiet, Selection, bookkeeping, runner
 from bakeoff.study.engines import Ears, Ended, Order
 from bakeoff.study.lock import open_lock, write_lock
 from bakeoff.training.run import train_run
@@ -136,7 +136,7 @@ def measure(runs: int, at_once: int, seconds: float, work: Path) -> dict[str, fl
         )
         train_run(planned[0].job, RunFolder(work / "real"), Silent())
         engine = Sleeping(at_once, seconds, work / "real")
-        runner._keep_shown = lambda *_: None
+        bookkeeping.keep_task = lambda *_: None
         started, processor = time.monotonic(), time.process_time()
         runner._run_all(planned, folder, spec, engine, Quiet(), 60.0)
         whole = time.monotonic() - started

@@ -122,7 +122,7 @@ def test_what_was_stopped_before_it_began_goes_on_or_gives_way(tmp_path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bakeoff.study.runner.prepare", stopped)
+        patch.setattr("bakeoff.study.images.prepare", stopped)
         with pytest.raises(KeyboardInterrupt):
             bakeoff.train("net.py:plain", "digits", image_size=12, **asked)
     file = tmp_path / "x" / "study.toml"

@@ -8,9 +8,8 @@ import bakeoff
 from bakeoff.errors import ConfigError, UnknownNameError
 from bakeoff.evidence.disagreement import shown_images
 from bakeoff.records import StudyFolder
-from bakeoff.study import attribution
-from bakeoff.study import runner as runner_module
-from bakeoff.study.runner import Selection
+from bakeoff.study import attribution, bookkeeping
+from bakeoff.study.selection import Selection
 from bakeoff.study.trained import load
 
 
@@ -207,7 +206,7 @@ def test_nothing_of_a_run_is_touched(ended, folder):
 def test_the_runner_explains_each_task_once_when_its_last_run_has_ended(tmp_path, monkeypatch):
     heard = []
     monkeypatch.setattr(
-        runner_module, "keep_attributions", lambda folder, jobs: heard.append([job.name for job in jobs])
+        bookkeeping, "keep_attributions", lambda folder, jobs: heard.append([job.name for job in jobs])
     )
     task = small_study.study()["task"][0]
     small_study.train(

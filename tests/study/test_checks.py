@@ -13,8 +13,8 @@ from scenes import faulty_folder
 from bakeoff.data.prepare import TaskData
 from bakeoff.evidence.findings import shown_findings
 from bakeoff.records import StudyFolder
+from bakeoff.study.images import DataOptions
 from bakeoff.study.progress import Quiet
-from bakeoff.study.runner import DataOptions
 
 
 class Ear(Quiet):

@@ -21,7 +21,8 @@ from bakeoff.records import RunFolder, StudyFolder
 from bakeoff.records.digests import FILES, LATE
 from bakeoff.report.publish import publish
 from bakeoff.report.write import write_report
-from bakeoff.study import runner
+from bakeoff.study import bookkeeping
+from bakeoff.study.images import DataOptions
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_a_command_that_is_stopped_behind_its_last_run_leaves_a_study_that_is_pr
         raise KeyboardInterrupt
 
     examples = study.task_files("digits")[2].read_bytes()
-    monkeypatch.setattr(runner, "keep_attributions", stop)
+    monkeypatch.setattr(bookkeeping, "keep_attributions", stop)
     with pytest.raises(KeyboardInterrupt):
         small_study.train(study.path.parent, small_study.study(seeds=[0, 1, 2]))
     assert study.task_files("digits")[2].read_bytes() != examples
@@ -532,7 +533,7 @@ def test_a_file_that_was_left_out_and_is_repaired_makes_the_images_no_others(
     content = files[4].read_bytes()
     files[4].write_bytes(content[:40])
     values = small_study.study(task=[{"name": "colours", "data": str(images), "image_size": 8}])
-    options = runner.DataOptions(on_corrupt="exclude")
+    options = DataOptions(on_corrupt="exclude")
     study = small_study.train(tmp_path, values, options=options).folder
     files[4].write_bytes(content)
     found = _verify(study, reevaluate=True, retrain="plain/0")

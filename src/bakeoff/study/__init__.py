@@ -3,7 +3,8 @@
 - `selection`: which tasks, candidates and seeds a command asks for. `plan`: the jobs; `identity`: by
   what a run is found again and candidates are compared; `refusals`: what can be seen to fail before.
   `lock`: what a folder has promised to hold constant.
-- `runner`: prepares, trains what is missing, writes results. `progress`: what a listener hears.
+- `runner`: has done what is missing; `images`: what it is done on; `bookkeeping`: what is next, and
+  what is written when a run has ended. `progress`: what a listener hears.
   `estimate`: time, memory and disk, by timing a few steps.
 - `engines`: where runs are computed, one after the other or many at once.
 - `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
@@ -18,8 +19,9 @@
 
 from bakeoff.study.engines import EngineSettings
 from bakeoff.study.estimate import Estimate, estimate_study
+from bakeoff.study.images import DataOptions
 from bakeoff.study.progress import Quiet, StudyListener
-from bakeoff.study.runner import DataOptions, StudyOutcome, run_study
+from bakeoff.study.runner import StudyOutcome, run_study
 from bakeoff.study.selection import Selection
 
 __all__ = [

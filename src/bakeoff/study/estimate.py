@@ -10,10 +10,11 @@ from bakeoff.records import StudyFolder
 from bakeoff.spec import StudySpec
 from bakeoff.spec.recipe import VIEWS
 from bakeoff.study.engines import EngineSettings
+from bakeoff.study.images import DataOptions, prepare_tasks
 from bakeoff.study.lock import open_lock
 from bakeoff.study.progress import PlannedRun, Quiet, StudyListener
 from bakeoff.study.refusals import check_spec
-from bakeoff.study.runner import DataOptions, plan_study, prepare_tasks
+from bakeoff.study.runner import plan_study
 from bakeoff.study.selection import Selection
 from bakeoff.training.cost import Measured, measure, steps_expected
 from bakeoff.training.job import Job

@@ -17,9 +17,10 @@ from bakeoff.evidence.words import percent
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, claim_folder
 from bakeoff.records.digests import FILES, LATE, file_sha256
 from bakeoff.records.run import VERIFICATION
+from bakeoff.study.images import DataOptions
 from bakeoff.study.progress import StudyListener
 from bakeoff.study.reevaluate import environment_differences, readable_again
-from bakeoff.study.runner import DataOptions, run_study
+from bakeoff.study.runner import run_study
 from bakeoff.study.selection import Selection
 from bakeoff.study.verify_images import Places
 
