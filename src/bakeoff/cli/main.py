@@ -22,6 +22,7 @@ from bakeoff.cli.report import report
 from bakeoff.cli.run import run
 from bakeoff.cli.search import search
 from bakeoff.cli.serve import serve
+from bakeoff.cli.settings import settings
 from bakeoff.cli.train import train
 from bakeoff.cli.verify import verify
 from bakeoff.errors import BakeoffError
@@ -47,6 +48,7 @@ app.command("train")(train)
 app.command("search")(search)
 app.command("report")(report)
 app.command("models")(models)
+app.command("settings")(settings)
 app.command("bench")(bench)
 app.command("compare")(compare)
 app.command("verify")(verify)

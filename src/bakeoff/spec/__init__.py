@@ -4,6 +4,7 @@
 - `recipe`: everything that is not architecture. `candidate`, `task`, `study`: who
   competes, on what, and the file that holds it all.
 - `macro`: a network described layer by layer. `search`: one that is searched for; `space`: among what.
+- `reference`: every key of that file, what it accepts and what it means.
 - `load`: from a TOML file or a shipped name to a `StudySpec`; `write`: back to a file.
 - `digest`: the identities by which controls are compared and runs are found again.
 - `shipped/`: the studies that come with the package.

@@ -21,7 +21,7 @@ class Published(Setting):
     validation_accuracy: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
     validation_loss: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
     training_accuracy: tuple[float, ...] = Field(default=(), strict=False)  # by epoch
-    note: str = ""
+    note: str = ""  # how it was reported; shown beside it
 
 
 _NO_PROBE = ("tap", "head", "head_start", "train", "train_last", "source_norms", "source_lr", "layer_decay",
@@ -41,8 +41,8 @@ class CandidateSpec(Setting):
     trained one (`from`) or searched for (`search`); or somebody else's program answers (`external`).
     """
 
-    name: Name
-    task: str | None = None  # the name of a task; None enters it in all of them
+    name: Name  # in tables and commands
+    task: str | None = None  # the name of a task; without, it enters all of them
     # From scratch: a registered name, or the user's own "my_net.py:build"
     model: str | None = Field(default=None, min_length=1)
     # ... or one that is described in the study itself, stage by stage
@@ -71,7 +71,7 @@ class CandidateSpec(Setting):
     # Rates of what is taken over, as factors of the recipe's; the head has 1. Each block has `layer_decay`
     # times the rate of the one above it (discriminative rates: Howard and Ruder 2018).
     source_lr: float = Field(default=1.0, gt=0, le=10)
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)  # see `source_lr`
     head_epochs: int = Field(default=0, ge=0)  # at first, in which the head trains alone
     # Then, in which each further block waits for the one above it; 0 lets all move at once
     unfreeze_epochs: int = Field(default=0, ge=0)
@@ -82,11 +82,11 @@ class CandidateSpec(Setting):
     # in turn; without it an augmented training runs every image through the whole network every time
     views: int | None = Field(default=None, ge=1, le=1000)
     weights: str | None = Field(default=None, min_length=1)  # of "timm:NAME": a file of one's own
-    # Pixels; resized on the device, the images stay the task's.
+    # Pixels of both sides that the network takes; images are resized on the device and stay the task's
     input_size: int | None = Field(default=None, ge=4)
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the task's recipe
-    published: Published | None = None
-    note: str = ""
+    published: Published | None = None  # what somebody else reported, shown beside ours
+    note: str = ""  # shown beside it
 
     @property
     def is_pretrained(self) -> bool:

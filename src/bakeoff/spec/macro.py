@@ -20,10 +20,10 @@ class MacroStage(Setting):
 
     width: int = Field(ge=1, le=4096)  # channels
     depth: int = Field(default=1, ge=0, le=64)  # blocks behind the layer that enters the stage
-    # plain: one convolution; residual: two beside the way around them; separable: two depthwise separable
-    # ones beside it, and the layer that enters is depthwise separable too
+    # Kind of blocks. plain: one convolution; residual: two beside the way around them; separable: two
+    # depthwise separable ones beside it, and the layer that enters is depthwise separable too
     block: Block = "residual"
-    kernel: Literal[3, 5] = 3  # pixels
+    kernel: Literal[3, 5] = 3  # pixels of a side of its convolutions
     # How the layer that enters makes the maps half as large, if it does: by 2x2 maximum, or by its stride
     down: Literal["none", "pool", "stride"] = "none"
 
@@ -40,9 +40,9 @@ class Macro(Setting):
     # First convolution, 3x3: of stride 1, of stride 2, or two of them, the second of stride 2
     stem: Literal["plain", "stride", "deep"] = "plain"
     stem_width: int = Field(ge=1, le=4096)  # channels
-    stages: tuple[MacroStage, ...] = Field(min_length=1, max_length=16, strict=False)
+    stages: tuple[MacroStage, ...] = Field(min_length=1, max_length=16, strict=False)  # behind the stem
     norm: Literal["batch", "none"] = "batch"  # behind every convolution
-    activation: Activation = "relu"
+    activation: Activation = "relu"  # behind every normalization
     attention: Literal["none", "se"] = "none"  # squeeze-and-excitation at the end of every block
     head: Literal["average", "max"] = "average"  # global pool
     dropout: float = Field(default=0.0, ge=0, lt=1)  # before the dense layer

@@ -38,13 +38,13 @@ TimeText = Annotated[Length, BeforeValidator(_time), PlainSerializer(str, return
 class Optimizer(Setting):
     """Which optimizer, with its strength."""
 
-    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"
-    lr: float = Field(default=1e-3, gt=0)  # peak; applies to this batch size, never rescaled
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"  # of muon timm's form, with AdamW for vectors
+    lr: float = Field(default=1e-3, gt=0)  # learning rate at its peak; for this batch size, never rescaled
     weight_decay: float = Field(default=0.0, ge=0)  # not on norms and biases
-    momentum: float = Field(default=0.9, ge=0, lt=1)  # sgd and muon, Nesterov's form
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # of sgd and muon, in Nesterov's form
     bias_factor: float = Field(default=1.0, gt=0)  # of the rate, for biases and normalization
-    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)  # adam and adamw
-    eps: float = Field(default=1e-7, gt=0)  # adam and adamw; Keras's default
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)  # of adam and adamw
+    eps: float = Field(default=1e-7, gt=0)  # of adam and adamw; Keras's default
 
 
 class Augmentation(Setting):
@@ -78,20 +78,22 @@ class Recipe(Setting):
     """
 
     # Length
+    # Passes over the training images; of epochs, steps and time one is given, and without any it is one epoch
     epochs: float | None = Field(default=None, gt=0, le=1e6)
     steps: int | None = Field(default=None, ge=1, le=10**12)  # optimizer steps
     time: TimeText | None = None  # wall clock of training, evaluation not counted, such as "10m"
     # Steps
-    batch_size: int = Field(default=64, ge=1)
-    optimizer: Optimizer = Optimizer()
+    batch_size: int = Field(default=64, ge=1)  # images of a step
+    optimizer: Optimizer = Optimizer()  # how weights move
+    # The rate's course behind the warm-up: as it is, or falling to zero at the end
     schedule: Literal["constant", "cosine", "one-cycle", "linear"] = "constant"
     warmup: Fraction = 0.0  # share of the length; for one-cycle the rising part (0 means 0.3)
-    clip_norm: float | None = Field(default=None, gt=0)  # global L2 norm
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together, L2
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the label spread over all classes
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay per step of the averaged weights
     # Images
-    augmentation: Augmentation = Augmentation()
-    normalize: Literal["standardize", "scale"] = "standardize"  # training mean and std; or [0, 1]
+    augmentation: Augmentation = Augmentation()  # what is done to training images
+    normalize: Literal["standardize", "scale"] = "standardize"  # by training mean and std; or to [0, 1]
     # Progressive resizing: pixels and share of the length, in turn; without, all steps see the input size
     sizes: Annotated[tuple[Annotated[Stage, Field(strict=False)], ...], Field(strict=False)] = ()
     # How each image is seen in the final evaluation: as it is, mirrored too, or shifted as well (Jordan 2024)
@@ -99,13 +101,13 @@ class Recipe(Setting):
     # Batch normalization at evaluation: moving averages, or measured again on training images
     norm_statistics: Literal["moving", "recalibrated"] = "moving"
     # Imbalance
-    class_weights: Literal["none", "balanced"] = "none"  # in the loss
-    sampler: Literal["uniform", "balanced"] = "uniform"  # which images an epoch draws
+    class_weights: Literal["none", "balanced"] = "none"  # in the loss; balanced: rare classes weigh more
+    # Which images an epoch draws; balanced: as many of each class
+    sampler: Literal["uniform", "balanced"] = "uniform"
     # Numbers
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False  # torch.compile the training step
-    # End
-    early_stop: EarlyStop | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # bf16 where the device is quick at it
+    compile: bool = False  # whether torch.compile makes the training step
+    early_stop: EarlyStop | None = None  # when validation no longer improves
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

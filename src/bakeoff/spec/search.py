@@ -41,13 +41,14 @@ class SearchSpec(Setting):
     # What is tried: Optuna's TPE, rungs and a local search; or draws of chance, each trained the same way
     method: Literal["tpe", "random"] = "tpe"
     share: float = Field(default=0.4, ge=0.05, le=0.9)  # of the budget for trials; the rest trains the winner
-    space: dict[str, Any] = Field(default_factory=dict)  # narrows spec.space.SPACE
+    space: dict[str, Any] = Field(default_factory=dict)  # narrows or fixes what may be chosen
     # Pretrained networks, "timm:NAME", that are tried beside those of its own, tuned at a tenth of the rate
     backbones: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    # Filters: what does not pass is not trained
-    max_parameters: int | None = Field(default=None, ge=1)
-    max_multiplications: int | None = Field(default=None, ge=1)  # for one image
-    min_images_per_second: float | None = Field(default=None, gt=0)  # in training, measured on this machine
+    # Filters
+    max_parameters: int | None = Field(default=None, ge=1)  # larger networks are not trained
+    max_multiplications: int | None = Field(default=None, ge=1)  # for one image; likewise
+    # In training, measured on this machine; slower networks are not trained
+    min_images_per_second: float | None = Field(default=None, gt=0)
 
     @field_validator("space")
     @classmethod

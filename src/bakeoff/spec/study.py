@@ -28,12 +28,14 @@ def slug(name: str) -> str:
 class StudySpec(Setting):
     """Tasks, candidates, seeds and the recipe they share."""
 
-    name: Name
-    title: str = ""
-    description: str = ""
+    name: Name  # of the study's folder, unless another one is given
+    title: str = ""  # at the top of the report
+    description: str = ""  # below it
+    # Each candidate is trained once with each: first weights, the order of images and all other chance
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
-    recipe: Recipe = Recipe()
-    tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1, strict=False)
+    recipe: Recipe = Recipe()  # how everything is trained, unless a task or a candidate says otherwise
+    tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1, strict=False)  # what is classified
+    # What is compared
     candidates: tuple[CandidateSpec, ...] = Field(alias="candidate", min_length=1, strict=False)
 
     @model_validator(mode="after")

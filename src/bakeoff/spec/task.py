@@ -15,10 +15,10 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 class TaskSpec(Setting):
     """What is classified, and how its images are cut, sized and split."""
 
-    name: Name
+    name: Name  # by which candidates and commands refer to it
     # Images
     data: str = Field(min_length=1)  # a source's name ("tiny-imagenet", "digits") or a path
-    # The first n in sorted order, or names; None is all.
+    # The first so many in sorted order, or names; all, where nothing is given
     classes: int | Annotated[tuple[str, ...], Field(strict=False)] | None = None
     image_size: int = Field(default=64, ge=4, le=1024)  # pixels, both sides
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image that is not square is made so
@@ -26,9 +26,10 @@ class TaskSpec(Setting):
     test: float = Field(default=0.2, gt=0, lt=1)  # share, when the source has no test split of its own
     validation: float = Field(default=0.1, gt=0, lt=1)  # share of the training images
     split_seed: int = Field(default=0, ge=0)  # the task's own; never the run's
-    # Seeds: the first so many of the study's, for a task that takes long; None is all
+    # The first so many of the study's seeds, for a task that takes long; all, where nothing is given
     seeds: int | None = Field(default=None, ge=1)
     # Control
+    # What is held equal: all of the recipe, or its seconds alone, in which each candidate does as it likes
     control: Literal["recipe", "budget"] = "recipe"
     recipe: dict[str, Any] = Field(default_factory=dict)  # keys that differ from the study's recipe
 
