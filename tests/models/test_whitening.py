@@ -47,10 +47,13 @@ def test_patches_alike_in_the_input_are_far_from_white_without_measuring():
 def test_filters_are_fixed_and_the_bias_learns():
     layer = measured(2)
     layer(smooth()).square().sum().backward()
-    assert layer.weight.grad is None
+    assert [name for name, _ in layer.named_parameters()] == ["bias"]
+    assert set(layer.state_dict()) == {"weight", "bias"}
     assert layer.bias is not None
     assert layer.bias.grad is not None
     assert torch.equal(layer.bias, torch.zeros(24))
+    nn.Sequential(layer).requires_grad_(True)
+    assert not layer.weight.requires_grad
 
 
 def test_measuring_twice_or_in_other_batches_gives_the_same_filters():

@@ -41,7 +41,9 @@ class Whitening(nn.Conv2d):
 
     def __init__(self, side: int, stride: int = 1) -> None:
         super().__init__(3, 6 * side * side, side, stride=stride)
-        self.weight.requires_grad = False
+        drawn = self.weight.detach()
+        del self.weight
+        self.register_buffer("weight", drawn)  # no parameter: nothing that thaws a network makes it move
 
     def measure(self, batches: Iterable[Tensor]) -> None:
         """Set the filters by images_BCHW, whose mean is zero; the bias becomes zero."""
