@@ -84,6 +84,19 @@ def test_bicubic_curves_do_not_leave_the_range_of_bytes():
         assert (float(out.min()), float(out.max())) == (0, 255)
 
 
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 6), (1, 1)])
+def test_however_images_lie_in_memory_the_numbers_are_those_of_the_formula(images, height, width):
+    module = Preprocess(MEAN, STD, 8)
+    given_BHWC = torch.from_numpy(_bytes(images, height, width))
+    given_BCHW = given_BHWC.permute(0, 3, 1, 2)
+    made = given_BCHW if (height, width) == (8, 8) else module._resized(given_BCHW)
+    expected = (made.float() - module.mean) * module.scale
+    planes_BHWC = given_BCHW.contiguous().permute(0, 2, 3, 1)  # as a scheme of whole channels has them
+    for way in (given_BHWC, planes_BHWC):
+        assert torch.equal(module(way), expected)
+
+
 def test_preprocessing_ships_with_the_weights_and_is_not_trained():
     module = Preprocess(MEAN, STD, 8)
     assert set(module.state_dict()) == {"mean", "scale"}

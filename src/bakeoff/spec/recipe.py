@@ -38,7 +38,7 @@ TimeText = Annotated[Length, BeforeValidator(_time), PlainSerializer(str, return
 class Optimizer(Setting):
     """Which optimizer, with its strength."""
 
-    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"  # of muon timm's form, with AdamW for vectors
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adam"  # muon moves matrices, and AdamW what is none
     lr: float = Field(default=1e-3, gt=0)  # learning rate at its peak; for this batch size, never rescaled
     weight_decay: float = Field(default=0.0, ge=0)  # not on norms and biases
     momentum: float = Field(default=0.9, ge=0, lt=1)  # of sgd and muon, in Nesterov's form

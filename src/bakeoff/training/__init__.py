@@ -4,7 +4,7 @@
   record.
 - `machine`: device, threads and precision, resolved once. `allocator`: memory that is handed out twice.
 - `classifier`: preprocessing and network as one module. `objective`: the loss. `optimizers`,
-  `schedules`: how the weights move. `averaging`: their running mean.
+  `muon`, `schedules`: how the weights move. `averaging`: their running mean.
 - `state`: everything a checkpoint carries. `loop`: the training itself. `events`: TensorBoard.
 - `first_layer`: what training images set before the first step. `source`: the run that a training
   stands on. `features`: frozen work, kept. `probe`: logistic regression on it.

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from timm.optim import Muon
 from torch import nn, optim
 
 from bakeoff.registry import Registry
 from bakeoff.spec import Optimizer as OptimizerSpec
+from bakeoff.training.muon import Muon
 
 Groups = list[dict[str, Any]]
 
@@ -55,8 +55,8 @@ OPTIMIZERS.register(
 OPTIMIZERS.register(
     "muon",
     OptimizerEntry(
-        lambda groups, spec: Muon(groups, lr=spec.lr, momentum=spec.momentum, nesterov=True),
-        "Jordan et al., 'Muon: an optimizer for hidden layers', 2024, in timm's form; AdamW for vectors",
+        lambda groups, spec: Muon(groups, lr=spec.lr, momentum=spec.momentum),
+        "Jordan et al., 'Muon: an optimizer for hidden layers', 2024; AdamW for vectors",
     ),
 )
 
