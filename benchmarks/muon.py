@@ -35,6 +35,9 @@ SMALL = Macro(
 )  # fmt: skip
 
 
+Step = Callable[[], object]
+
+
 def networks() -> dict[str, nn.Module]:
     """Build the networks whose weights are moved."""
     return {
@@ -43,9 +46,7 @@ def networks() -> dict[str, nn.Module]:
     }
 
 
-def arm(
-    network: nn.Module, make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-) -> Callable[[], None]:
+def arm(network: nn.Module, make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> Step:
     """Prepare steps on a network's matrices."""
     own = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     chance = torch.Generator().manual_seed(0)
