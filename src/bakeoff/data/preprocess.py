@@ -91,7 +91,7 @@ class Preprocess(nn.Module):
             return (images_BCHW.float() - self.mean) * self.scale
         columns = images_BHWC.shape[2]
         mean_R, scale_R = (values.flatten().repeat(columns) for values in (self.mean, self.scale))
-        rows_BHR = (images_BHWC.flatten(2).float() - mean_R) * scale_R  # R: columns by channels
+        rows_BHR = (images_BHWC.flatten(2).float() - mean_R).mul_(scale_R)  # R: columns by channels
         return rows_BHR.view(images_BHWC.shape).permute(0, 3, 1, 2)
 
     def _resized(self, images_BCHW: Tensor) -> Tensor:
