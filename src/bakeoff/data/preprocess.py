@@ -87,12 +87,13 @@ class Preprocess(nn.Module):
     def _normalized(self, images_BCHW: Tensor) -> Tensor:
         """Normalize; a processor takes whole rows, as three channels are too few for its vectors."""
         images_BHWC = images_BCHW.permute(0, 2, 3, 1)
-        if images_BCHW.device.type != "cpu" or not images_BHWC.is_contiguous():
+        columns, channels = images_BHWC.shape[2:]
+        # Asked of the rows alone: nothing about the number of images may be fixed where this is exported.
+        if images_BCHW.device.type != "cpu" or images_BHWC.stride()[2:] != (channels, 1):
             return (images_BCHW.float() - self.mean) * self.scale
-        columns = images_BHWC.shape[2]
         mean_R, scale_R = (values.flatten().repeat(columns) for values in (self.mean, self.scale))
         rows_BHR = (images_BHWC.flatten(2).float() - mean_R).mul_(scale_R)  # R: columns by channels
-        return rows_BHR.view(images_BHWC.shape).permute(0, 3, 1, 2)
+        return rows_BHR.reshape(images_BHWC.shape).permute(0, 3, 1, 2)
 
     def _resized(self, images_BCHW: Tensor) -> Tensor:
         """Resize; a processor takes bytes as they are, which is twenty times as fast as floats."""

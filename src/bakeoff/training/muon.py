@@ -54,9 +54,9 @@ class Muon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-7,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": 0.0}
-        )
+        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": 0.0}
+        # As torch's own fused optimizers say it: a checkpoint's counts of steps go to the weights' device.
+        super().__init__(params, {**defaults, "fused": True})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody asks for another one
