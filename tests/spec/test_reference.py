@@ -93,6 +93,20 @@ def test_shipped_studies_fit_the_schema(name):
 @pytest.mark.parametrize(
     "change",
     [
+        {"recipe": {"augmentation": {"flip": True}, "optimizer": {"lr": 1}}},
+        {"task": [{"name": "digits", "data": "digits", "classes": ["0", "1"], "recipe": {"time": "10m"}}]},
+        {"candidate": [{"name": "net", "search": {"budget": "400ep", "space": {"width": [16, 32]}}}]},
+        {"candidate": [{"name": "net", "from": "timm:resnet18", "train": ["layer4"], "head": [64, 0.5]}]},
+    ],
+)
+def test_schema_and_file_accept_the_same(change):
+    jsonschema.validate(SMALL | change, schema())
+    study_from_dict(SMALL | change, "test")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"seed": [0]},
         {"recipe": {"batch_size": 0}},
         {"recipe": {"optimizer": {"name": "adagrad"}}},

@@ -100,6 +100,9 @@ def schema() -> dict[str, Any]:
         by_alias = {field.alias or name: name for name, field in kinds[title].model_fields.items()}
         for key, value in part["properties"].items():
             value["description"] = about[by_alias[key]]
+    flip = made["$defs"]["Augmentation"]["properties"]["flip"]
+    flip.pop("type")
+    flip["enum"] += [True, False]  # true is "random"
     for title in ("TaskSpec", "CandidateSpec"):  # checked there when it is laid over the study's
         own = made["$defs"][title]["properties"]["recipe"]
         made["$defs"][title]["properties"]["recipe"] = {
