@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import small_study
 
 import bakeoff
 from bakeoff.errors import ConfigError, DataError
+from bakeoff.evidence import summarise
 from bakeoff.evidence.summarise import summarise_task
 from bakeoff.records import StudyFolder
 from bakeoff.study.trained import load as load_run
@@ -45,18 +47,68 @@ def test_of_a_study_the_recommended_candidate_is_taken_by_its_best_seed(trained)
     spec = trained.spec()
     (group,) = summarise_task(trained, spec, spec.tasks[0]).groups
     runs = [one for one in trained.records() if one.candidate == group.recommended]
-    (run,) = find_runs(trained.path)
+    (run,) = find_runs(trained.path).runs
     assert run.path == _run(trained, group.recommended, _best(runs).seed).path
     for seed in (0, 1):
-        assert find_runs(trained.path, seed=seed)[0].path == _run(trained, group.recommended, seed).path
+        assert find_runs(trained.path, seed=seed).runs[0].path == _run(trained, group.recommended, seed).path
+
+
+@pytest.mark.parametrize(
+    ("recommended", "candidates", "why"),
+    [
+        (["plain"], {"plain"}, "recommended by the report"),
+        (["dropout", ""], {"dropout"}, "recommended by the report"),
+        (
+            ["plain", "dropout"],
+            {"plain", "dropout"},
+            "recommended by the report and the best of such",
+        ),
+        (["", ""], {"plain", "dropout"}, "the best by validation accuracy, as the report recommends nobody"),
+        ([], {"plain", "dropout"}, "the best by validation accuracy, as the report recommends nobody"),
+    ],
+)
+def test_a_choice_is_among_the_recommended_and_says_why(trained, monkeypatch, recommended, candidates, why):
+    groups = [SimpleNamespace(recommended=name) for name in recommended]
+    monkeypatch.setattr(summarise, "summarise_task", lambda *_: SimpleNamespace(groups=groups))
+    choice = bakeoff.open_study(trained.path).choose()
+    assert choice.record == _best([one for one in trained.records() if one.candidate in candidates])
+    assert choice.why.startswith(why)
+    found = find_runs(trained.path)
+    assert found.why.startswith(why)
+    assert found.why.endswith(
+        "--candidate names another; the best seed by validation accuracy; --seed names another"
+    )
+
+
+def test_a_study_of_one_finished_candidate_needs_no_evidence(copy, monkeypatch):
+    monkeypatch.setattr(summarise, "summarise_task", lambda *_: pytest.fail("summarised"))
+    for seed in (0, 1):
+        _ended(_run(copy, "plain", seed), status="failed", reason="no", metrics={})
+    choice = bakeoff.open_study(copy.path).choose()
+    assert (choice.record.candidate, choice.why) == ("dropout", "the only candidate that has finished")
+
+
+def test_a_recommended_external_program_is_refused_with_the_way_out(copy, monkeypatch):
+    groups = [SimpleNamespace(recommended="plain")]
+    monkeypatch.setattr(summarise, "summarise_task", lambda *_: SimpleNamespace(groups=groups))
+    for seed in (0, 1):
+        _ended(_run(copy, "plain", seed), external={"command": ["python", "x.py"]})
+    with pytest.raises(ConfigError, match=r"external program, 'plain', .* name another with --candidate"):
+        find_runs(copy.path)
+
+
+def test_a_study_loads_its_choice(trained, base_dir, images):
+    result = bakeoff.open_study(trained.path)
+    expected_NK = result.load(result.recommended(), base_dir=base_dir).probabilities(images)
+    assert np.array_equal(result.load(base_dir=base_dir).probabilities(images), expected_NK)
 
 
 def test_candidate_and_seed_choose_otherwise(trained):
     records = list(trained.records())
     for name in ("plain", "dropout"):
         best = _best([one for one in records if one.candidate == name])
-        assert find_runs(trained.path, candidate=name)[0].path == _run(trained, name, best.seed).path
-        assert find_runs(trained.path, candidate=name, seed=1)[0].path == _run(trained, name, 1).path
+        assert find_runs(trained.path, candidate=name).runs[0].path == _run(trained, name, best.seed).path
+        assert find_runs(trained.path, candidate=name, seed=1).runs[0].path == _run(trained, name, 1).path
 
 
 def test_an_ensemble_averages_the_finished_seeds(trained, base_dir, images):
@@ -117,7 +169,7 @@ def test_a_diverged_run_is_refused_with_its_reason_and_never_the_best(copy, base
         _ended(
             _run(copy, "plain", seed), status="diverged", reason="the loss became nan at step 3", metrics={}
         )
-    assert find_runs(copy.path)[0].path.parent.name == "dropout"
+    assert find_runs(copy.path).runs[0].path.parent.name == "dropout"
     for ask in (lambda: find_runs(copy.path, candidate="plain"), lambda: export(_run(copy, "plain", 0).path)):
         with pytest.raises(ConfigError, match="seed-0 diverged: the loss became nan at step 3"):
             ask()

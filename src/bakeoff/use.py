@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def load(
 
     Args:
         place: A run's folder, ``<study>/runs/<task>/<candidate>/seed-<k>``, a study's, or an exported file.
-        candidate: Of a study; None is the one that the report recommends.
+        candidate: Of a study; None is the one that the report recommends (`StudyResult.choose`).
         task: Of a study; None where the study, or the candidate, has but one.
         seed: Of a study; None is the one with the best validation accuracy.
         ensemble: Average the probabilities of all finished seeds of the candidate.
@@ -80,13 +80,21 @@ def load(
         return _load_file(path, raw=raw, threads=threads, base_dir=Path(base_dir))
     from bakeoff.study.trained import load as load_run
 
-    runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
+    runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble).runs
     members = [load_run(run.path, device=device, base_dir=base_dir, raw=raw) for run in runs]
     return Ensemble(members) if ensemble else members[0]
 
 
 def _expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # Path.expanduser raises for an unknown user
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Runs that are meant, and why these."""
+
+    runs: tuple[RunFolder, ...]  # one at least, whose weights are there
+    why: str  # empty where all was named
 
 
 def find_runs(
@@ -96,7 +104,7 @@ def find_runs(
     task: str | None = None,
     seed: int | None = None,
     ensemble: bool = False,
-) -> list[RunFolder]:
+) -> Found:
     """Find the run that is meant, or all finished seeds of its candidate.
 
     Args:
@@ -107,17 +115,17 @@ def find_runs(
         ensemble: As for `load`.
 
     Returns:
-        One run at least, whose weights are there.
+        The runs, and how they were chosen.
 
     Raises:
         ConfigError: There is no such run, or it did not finish, or it has no weights.
         DataError: No run of the task has finished.
+        StudyError: A record of the study contradicts its predictions.
     """
+    why: list[str] = []
     if path.name.startswith(SEED):
         if (candidate, task, seed) != (None, None, None):
-            raise ConfigError(
-                f"{path}: is one run; --candidate, --task and --seed belong to a study's folder"
-            )
+            raise ConfigError(f"{path}: is one run; candidate, task and seed belong to a study's folder")
         record = RunFolder(path).read()
         if record is None:
             raise ConfigError(f"{path} holds no run that has ended")
@@ -125,25 +133,26 @@ def find_runs(
     elif StudyFolder(path).read_lock() is None:
         raise ConfigError(f"got {path}, expected the folder of a run or of a study, or an exported file")
     else:
-        record = _chosen(open_study(path), candidate, task, seed)
-        study = StudyFolder(path)
+        study, result = StudyFolder(path), open_study(path)
+        if candidate is None:
+            choice = result.choose(task)
+            task, candidate, record = choice.record.task, choice.record.candidate, choice.record
+            why += [f"{choice.why}; --candidate names another"]
+        if not why or seed is not None:
+            record = _named(result, candidate, task, seed)
+        if seed is None and not ensemble:
+            why += ["the best seed by validation accuracy; --seed names another"]
+    records = [record]
     if ensemble:
         records = [
             one for one in study.records()
             if (one.task, one.candidate, one.status) == (record.task, record.candidate, "finished")
         ]  # fmt: skip
-    else:
-        records = [record]
-    return [_usable(study, one) for one in records]
+    return Found(tuple(_usable(study, one) for one in records), "; ".join(why))
 
 
-def _chosen(result: StudyResult, candidate: str | None, task: str | None, seed: int | None) -> RunRecord:
-    """Choose a run of a study: the recommended candidate's, and its best seed by validation accuracy."""
-    if candidate is None:
-        recommended = result.recommended(task)
-        if seed is None:
-            return recommended
-        task, candidate = recommended.task, recommended.candidate
+def _named(result: StudyResult, candidate: str, task: str | None, seed: int | None) -> RunRecord:
+    """Find a candidate's run: of a seed, or the best by validation accuracy."""
     spec, records = result.folder.spec(), result.records
     tasks = [one.name for one in spec.tasks]
     if task is not None and task not in tasks:
@@ -176,7 +185,7 @@ def _usable(study: StudyFolder, record: RunRecord) -> RunFolder:
     if record.external:
         raise ConfigError(
             f"{folder.path} is of an external program, '{record.candidate}', of which only predictions are "
-            "kept; name a candidate whose network bakeoff has trained with --candidate"
+            "kept; name another with --candidate, or give the folder of its run"
         )
     if not folder.weights_path.exists():
         raise ConfigError(
@@ -248,7 +257,7 @@ def export(
     from bakeoff.study.trained import load as load_run
 
     form = _form(to, quantize=quantize, index=index, unchecked=unchecked)
-    run = find_runs(_expanded(place), candidate=candidate, task=task, seed=seed)[0]
+    run = find_runs(_expanded(place), candidate=candidate, task=task, seed=seed).runs[0]
     study = StudyFolder.of_run(run.path)
     trained = load_run(run.path, base_dir=base_dir)
     shipment = _shipment(trained, study, Path(base_dir), quantized=quantize is not None)

@@ -134,7 +134,7 @@ def test_which_run_of_a_study_answers_is_told_where_not_all_was_named(study, ima
     monkeypatch.chdir(study.path.parent)
     best, one = bakeoff.open_study(study.path).best(), images / "ant" / "0.png"
     seeds = "the best seed by validation accuracy; --seed names another"
-    why = f"(recommended by the report; --candidate names another; {seeds})"
+    why = f"(the only candidate that has finished; --candidate names another; {seeds})"
     said = f"bakeoff: plain, seed {best.seed}, of task colours"
     assert predict(study.path, one).stderr.splitlines() == [f"{said} {why}"]
     by_name = predict(study.path, one, "--candidate", "plain").stderr.splitlines()

@@ -11,6 +11,8 @@ import pytest
 from bakeoff.cli import serve as command
 from bakeoff.deploy.serving import server
 from bakeoff.errors import ConfigError
+from bakeoff.records import RunFolder
+from bakeoff.use import Found
 
 
 @pytest.fixture
@@ -79,6 +81,26 @@ def test_a_run_is_exported_once_in_a_process_of_its_own_and_again_when_it_is_new
     command.serve([str(run)])
     assert asked[4] != [first]
     assert capfd.readouterr().out.splitlines().count("exported") == 1
+
+
+def test_of_a_study_the_run_is_exported_that_others_would_use(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAKEOFF_CACHE", str(tmp_path / "cache"))
+    study, run = tmp_path / "study", tmp_path / "study" / "runs" / "t" / "c" / "seed-1"
+    run.mkdir(parents=True)
+    (run / "record.json").write_text("{}")
+    (study / "study.lock").write_text('{"study": {}}')
+    monkeypatch.setattr("bakeoff.use.find_runs", lambda path: Found((RunFolder(run),), f"chosen in {path}"))
+
+    def stand_in(folder: Path, target: Path) -> list[str]:
+        assert folder == run
+        target.parent.mkdir(exist_ok=True, parents=True)
+        return [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write('model')", str(target)]
+
+    monkeypatch.setattr(command, "_export_command", stand_in)
+    command.serve([str(study)])
+    assert asked[0][0].read_text() == "model"
 
 
 def test_a_folder_that_cannot_be_exported_is_refused(

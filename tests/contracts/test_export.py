@@ -20,6 +20,7 @@ from bakeoff.deploy.shipped import Shipped, computed
 from bakeoff.models.architecture import OnSource
 from bakeoff.models.catalog import MODELS
 from bakeoff.spec import canonical_json
+from bakeoff.spec.macro import Macro, MacroStage
 from bakeoff.training.classifier import build_classifier, placed
 from bakeoff.training.evaluate import predict
 
@@ -49,8 +50,10 @@ STACKED = OnSource(
     base="my_net.py:build", base_classes=3, input_size=32, source="base", identity="", weights=None,
     tap="output", head=(16, 0.5, 8), train="head", train_last=None,
 )  # fmt: skip
-QUICK = ("model1", "mobilenet-0.25", "my_net.py:build", "stacked")
-NAMES = [*MODELS, "timm:tf_efficientnet_lite0", "my_net.py:build", "stacked"]
+DESCRIBED = Macro(whiten=2, stem_width=8, stages=(MacroStage(width=12, down="pool"),), zero_init_last=False)
+OTHERS = {"stacked": STACKED, "described": DESCRIBED}
+QUICK = ("model1", "mobilenet-0.25", "my_net.py:build", *OTHERS)
+NAMES = [*MODELS, "timm:tf_efficientnet_lite0", "my_net.py:build", *OTHERS]
 CLASSES = 4
 
 
@@ -72,7 +75,7 @@ def plan(name, tmp_path_factory):
     folder = tmp_path_factory.mktemp("net")
     (folder / "my_net.py").write_text(MY_NET)
     return Plan(
-        architecture=STACKED if name == "stacked" else name, mean=(120.5, 110.0, 100.25),
+        architecture=OTHERS.get(name, name), mean=(120.5, 110.0, 100.25),
         std=(60.0, 61.5, 62.0), base_dir=folder,
     )  # fmt: skip
 

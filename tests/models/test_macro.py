@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from bakeoff.models import architecture
+from bakeoff.models.architecture import architecture_digest
 from bakeoff.models.catalog import build_model
 from bakeoff.models.macro import SpaceToDepth, build_macro, code, weigh
 from bakeoff.spec.macro import Macro, MacroStage
@@ -120,6 +122,32 @@ def test_convolutions_begin_as_the_identity_where_asked():
         made = layer(values_BCHW)
     assert torch.equal(made[:, :5], values_BCHW)
     assert made[:, 5:].std() > 0.5
+
+
+def test_gates_do_not_begin_as_the_identity():
+    stages = (MacroStage(width=8, depth=1),)
+    gate = built(Macro(stem_width=8, stages=stages, attention="se", identity_start=True)).get_submodule(
+        "stage1.block1.body.gate"
+    )
+    assert not torch.equal(gate.reduce.weight[:4, :4, 0, 0], torch.eye(4))
+
+
+def test_a_network_of_another_version_is_another_network(monkeypatch, tmp_path):
+    """What halves by a pool has computed something else before; what does not has not."""
+    pooled, plain = (
+        Macro(stem_width=8, stages=(MacroStage(width=8), MacroStage(width=8, down=down)))
+        for down in ("pool", "stride")
+    )
+    before = [architecture_digest(one, tmp_path) for one in (pooled, plain)]
+    monkeypatch.setattr(architecture, "MACRO_VERSION", 99)
+    assert architecture_digest(pooled, tmp_path) != before[0]
+    assert architecture_digest(plain, tmp_path) == before[1]
+
+
+def test_pasted_code_says_what_its_first_layer_needs():
+    stages = (MacroStage(width=8),)
+    assert "network.whiten.set_by(batches)" in code(Macro(whiten=2, stem_width=8, stages=stages))
+    assert "set_by" not in code(Macro(stem_width=8, stages=stages))
 
 
 def test_the_pool_comes_before_normalization_which_then_costs_a_quarter():

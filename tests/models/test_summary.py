@@ -6,8 +6,10 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from bakeoff.models.summary import count_parameters, summarise
+from bakeoff.models.whitening import Whitening
 
 
 def _rows(model, image_size):
@@ -59,6 +61,17 @@ def test_frozen_parameters_are_counted_but_not_as_trainable():
     summary = summarise(model, 2)
     assert (summary.parameters, summary.trainable) == (16 + 34, 34)
     assert summary.rows[0]["trainable"] == 0
+
+
+def test_fixed_filters_are_counted_but_not_as_trainable():
+    summary = summarise(nn.Sequential(Whitening(2), nn.Flatten(), nn.Linear(24, 2)), 2)
+    assert (summary.parameters, summary.trainable) == (24 * 12 + 24 + 50, 24 + 50)
+
+
+def test_a_weight_that_is_computed_from_others_is_not_counted_beside_them():
+    model = nn.Sequential(weight_norm(nn.Conv2d(3, 4, 1)), nn.Flatten(), nn.Linear(4 * 4, 2))
+    magnitudes = 4
+    assert summarise(model, 2).parameters == 16 + magnitudes + 34
 
 
 def test_a_layer_used_twice_costs_twice_and_weighs_once():

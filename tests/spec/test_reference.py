@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from bakeoff.errors import ConfigError, UnknownNameError
-from bakeoff.spec import shipped_studies, study_from_dict
+from bakeoff.spec import reference, shipped_studies, study_from_dict
 from bakeoff.spec.base import Setting
 from bakeoff.spec.reference import TABLES, comments, markdown, schema, tables
 from bakeoff.spec.space import SPACE
@@ -50,11 +50,19 @@ def test_keys_are_those_that_a_file_has():
         ("recipe", "optimizer", "a table, optimizer", "", "How weights move"),
         ("optimizer", "betas", "[a number at least 0 and at most 1,", "[0.9, 0.999]", "Of adam and adamw"),
         ("candidate", "from", "a text", "", "On a trained network: another candidate of the study"),
-        ("candidate", "grace", "a text", '"60s"', "... and how long it may take"),
+        ("candidate", "grace", "a text", '"60s"', "How long an external program may take"),
         ("network", "patch", "1 or 2 or 4", "1", "Pixels of a side that become channels"),
         ("network", "stem_width", "a whole number at least 1", "required", "Channels"),
         ("network", "stages", "a list of tables, stages", "required", "Behind the stem"),
         ("task", "control", '"recipe" or "budget"', '"recipe"', "What is held equal"),
+        (
+            "augmentation",
+            "flip",
+            '"none" or "random" or "alternating" or true or false',
+            '"none"',
+            "Horizontal",
+        ),
+        ("space", "muon_lr", "0.002 to 0.1; one value, or two bounds", "0.02", "Peak rate of muon"),
         ("space", "width", "16 to 128, by 8; one value, or two bounds", "32", "Channels of stem"),
     ],
 )
@@ -69,6 +77,33 @@ def test_comments_above_and_beside_are_read_and_headings_are_not():
     said = comments(TABLES["task"])
     assert said["data"] == 'a source\'s name ("tiny-imagenet", "digits") or a path'  # below "# Images"
     assert said["control"].startswith("What is held equal")  # below "# Control" and its own
+
+
+def test_the_schema_is_one_of_draft_7_in_which_nothing_stands_beside_a_reference():
+    found = schema()
+    jsonschema.Draft7Validator.check_schema(found)
+
+    def nodes(value):
+        yield value
+        for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from nodes(one)
+
+    assert [
+        node for node in nodes(found) if isinstance(node, dict) and "$ref" in node and len(node) > 1
+    ] == []
+
+
+def test_without_sources_keys_are_listed_and_say_nothing(monkeypatch):
+    def none(kind):
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(reference.inspect, "getsource", none)
+    comments.cache_clear()
+    try:
+        (table,) = tables("recipe")
+        assert {key.about for key in table.keys} == {""}
+    finally:
+        comments.cache_clear()
 
 
 def test_an_unknown_table_is_refused_with_the_nearest():
@@ -111,6 +146,8 @@ def test_schema_and_file_accept_the_same(change):
         {"recipe": {"batch_size": 0}},
         {"recipe": {"optimizer": {"name": "adagrad"}}},
         {"task": [{"name": "digits"}]},
+        {"recipe": {"optimizer": {"betas": ["a", 1]}}},
+        {"candidate": [{"name": "net", "search": {"budget": "10m", "space": {"wide": 3}}}]},
         {"task": [{"name": "digits", "data": "digits", "recipe": {"lr": 1}}]},
         {"candidate": [{"name": "net", "network": {"stem_width": 8, "stages": []}}]},
     ],

@@ -14,6 +14,7 @@ from bakeoff.study import Selection
 from bakeoff.study.plan import Resolved, plan_task, resolve
 from bakeoff.study.refusals import check_spec
 from bakeoff.training.machine import Machine
+from bakeoff.training.optimizers import OPTIMIZERS
 
 CPU = resolve(Machine("cpu", 1))
 
@@ -251,6 +252,23 @@ def test_runs_are_trained_anew_when_images_are_resized_in_another_way_and_only_w
     after = identities()
     assert after["same"] == before["same"]
     assert after["larger"] != before["larger"]
+
+
+def test_runs_are_trained_anew_when_their_optimizer_moves_weights_otherwise(base, digits, monkeypatch):
+    candidate = [
+        {"name": name, "model": "model1", "recipe": {"optimizer": {"name": name}}} for name in ("sgd", "muon")
+    ]
+
+    def found():
+        jobs = {job.candidate.name: job for job in _jobs(base, digits, candidate=candidate)}
+        return {name: (job.identity, job.control_digest) for name, job in jobs.items()}
+
+    before = found()
+    entry = OPTIMIZERS["muon"]
+    monkeypatch.setitem(OPTIMIZERS._entries, "muon", replace(entry, version=entry.version + 1))
+    after = found()
+    assert after["sgd"] == before["sgd"]
+    assert all(one != other for one, other in zip(after["muon"], before["muon"], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from PIL import Image
 import bakeoff
 from bakeoff.data.decode import load_image
 from bakeoff.errors import ConfigError, DataError
+from bakeoff.models import architecture
 from bakeoff.study.trained import load
 
 
@@ -20,7 +21,15 @@ def folder(tmp_path_factory, class_folders):
             {"name": "base", "model": "mobilenet-0.25"},
             {"name": "tuned", "from": "base", "head_start": "probe", "source_norms": "kept"},
             {"name": "viewed", "from": "base", "recipe": {"test_views": "six", "sizes": [[8, 1.0]]}},
-            {"name": "described", "network": {"patch": 2, "stem_width": 4, "stages": [{"width": 8}]}},
+            {
+                "name": "described",
+                "network": {
+                    "patch": 2,
+                    "whiten": 2,
+                    "stem_width": 4,
+                    "stages": [{"width": 8, "down": "pool"}],
+                },
+            },
             {"name": "on it", "from": "described", "train": "head"},
         ],
     )
@@ -80,6 +89,13 @@ def test_a_folder_without_an_ended_run_is_refused(folder, tmp_path):
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"load: .* holds no run that has ended"):
         load(folder.run("colours", "base", 1).path)
+
+
+def test_a_described_network_of_another_version_is_refused_before_its_weights_are_read(folder, monkeypatch):
+    monkeypatch.setattr(architecture, "MACRO_VERSION", 99)
+    with pytest.raises(ConfigError, match=r"another version of bakeoff was at work when .* train it again"):
+        load(folder.run("colours", "described", 0).path)
+    load(folder.run("colours", "base", 0).path)
 
 
 @pytest.mark.parametrize("images", [5, [None], [np.zeros((0, 0, 3), np.uint8)]])

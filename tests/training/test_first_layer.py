@@ -28,14 +28,14 @@ def whitened_job(base_dir, **settings):
     return replace(job, architecture=WHITENED, identity=digest([job.identity, "whitened"]))
 
 
-def expected_filters(job) -> torch.Tensor:
-    """Measure the training images in one piece, as the network sees them."""
+def expected_layer(job) -> Whitening:
+    """Set a layer by the training images in one piece, as the network sees them."""
     drawn = rng.generator(job.seed, "first layer").permutation(job.data.train)
     model = classifier_of(job)
     layer = Whitening(2)
     store = ImageStore(job.data.images_NHWC, job.data.labels_N, torch.device("cpu"))
-    layer.measure([model.preprocess(store.take(drawn)[0])])
-    return layer.weight
+    layer.set_by([model.preprocess(store.take(drawn)[0])])
+    return layer
 
 
 def test_the_stored_filters_are_those_of_the_training_images_and_never_moved(tmp_path):
@@ -43,20 +43,20 @@ def test_the_stored_filters_are_those_of_the_training_images_and_never_moved(tmp
     record, folder = train(job, tmp_path / "run")
     weights = load_file(folder.weights_path)
     assert record.status == "finished"
-    torch.testing.assert_close(weights["network.whiten.weight"], expected_filters(job))
-    assert weights["network.whiten.bias"].abs().min() > 0
+    torch.testing.assert_close(weights["network.whiten.weight"], expected_layer(job).weight)
+    assert not torch.equal(weights["network.whiten.bias"], expected_layer(job).bias)
     fixed, statistics = 24 * 12, 2 * (4 + 3 * 6)
     assert record.trainable == record.parameters - fixed - statistics
 
 
-def test_measuring_is_charged_to_the_training(monkeypatch, tmp_path):
+def test_the_time_of_it_is_charged_to_the_training(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "show_first", lambda *_: 5.0)
     record, _ = train(whitened_job(tmp_path), tmp_path / "run")
     assert 5 < record.train_seconds < 10
 
 
 @pytest.mark.parametrize("stop", [1, 5])
-def test_a_stopped_run_measures_once_and_ends_in_the_same_weights(stop, tmp_path):
+def test_a_stopped_run_ends_in_the_same_weights(stop, tmp_path):
     job = whitened_job(tmp_path, ema=0.9)
     whole, folder = train(job, tmp_path / "whole")
     with pytest.raises(Stopped):
@@ -67,7 +67,7 @@ def test_a_stopped_run_measures_once_and_ends_in_the_same_weights(stop, tmp_path
     assert course_of(whole.history) == course_of(resumed.history)
 
 
-def test_a_users_own_first_layer_is_measured_too(tmp_path):
+def test_a_users_own_first_layer_is_set_too(tmp_path):
     described = whitened_job(tmp_path)
     (tmp_path / "pasted.py").write_text(code(WHITENED), encoding="utf-8")
     pasted = replace(described, architecture="pasted.py:build", identity=digest("pasted"))

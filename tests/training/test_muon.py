@@ -138,6 +138,15 @@ def test_a_training_that_is_taken_up_again_ends_in_the_same_weights():
         assert torch.equal(one, other)
 
 
+def test_weights_of_three_and_five_axes_are_matrices_of_their_rows():
+    for shape in ((6, 4, 5), (6, 4, 2, 2, 3)):
+        deep, flat = nn.Parameter(drawn(*shape)), nn.Parameter(drawn(*shape).reshape(6, -1))
+        for weight in (deep, flat):
+            weight.grad = drawn(*shape, seed=1).reshape(weight.shape)
+            Muon([{"params": [weight]}], lr=0.02, momentum=0.9).step()
+        assert torch.equal(deep.reshape(6, -1), flat)
+
+
 def test_weights_without_a_gradient_stay():
     network = small()
     before = copy.deepcopy(network.state_dict())

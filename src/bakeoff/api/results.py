@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from bakeoff.study.trained import Trained
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A run that was chosen to be used."""
+
+    record: RunRecord
+    why: str
+
+
 @dataclass(frozen=True)
 class StudyResult:
     """A study's folder, read as results."""
@@ -70,31 +78,57 @@ class StudyResult:
         """
         return _best_of(self._finished(self._named(task)))
 
-    def recommended(self, task: str | None = None) -> RunRecord:
-        """Return a run of the candidate that the report recommends: the cheapest that is as good as the best.
+    def choose(self, task: str | None = None) -> Choice:
+        """Choose a run to be used: of the candidate that the report recommends, the best seed.
 
-        Test images have a part in which candidate that is; its seed is chosen by validation accuracy alone.
-        Where candidates were trained under several controls and each has its recommendation, validation
-        accuracy chooses among these too.
+        A report recommends the cheapest candidate that is not significantly worse than the best; test images
+        have a part in that. Its seed is chosen by validation accuracy alone, and so is one of several
+        recommended candidates, which were trained under different controls. Where nothing is recommended (no
+        rival, or no test images), validation accuracy chooses among all.
 
         Args:
             task: Its name; None for a study of one task.
 
         Returns:
-            Its record; in a study without test images that of `best`.
+            The run's record, and why it was chosen.
 
         Raises:
             ConfigError: The study has several tasks and none was named, or has no such task.
             DataError: No run of the task has finished.
+            StudyError: A record contradicts its predictions.
         """
         from bakeoff.evidence.summarise import summarise_task  # takes a second to import
 
         wanted = self._named(task)
         finished = self._finished(wanted)
+        if len({one.candidate for one in finished}) == 1:
+            return Choice(_best_of(finished), "the only candidate that has finished")
         spec = self.folder.spec()
         found = summarise_task(self.folder, spec, next(one for one in spec.tasks if one.name == wanted))
-        names = {group.recommended or group.ranking[0] for group in found.groups if group.ranking}
-        return _best_of([one for one in finished if one.candidate in names] or finished)
+        names = {group.recommended for group in found.groups if group.recommended}
+        recommended = [one for one in finished if one.candidate in names]
+        if not recommended:
+            return Choice(
+                _best_of(finished), "the best by validation accuracy, as the report recommends nobody"
+            )
+        why = "recommended by the report"
+        if len(names) > 1:
+            why += " and the best of such by validation accuracy"
+        return Choice(_best_of(recommended), why)
+
+    def recommended(self, task: str | None = None) -> RunRecord:
+        """Return the run that `choose` chooses.
+
+        Args:
+            task: As for `choose`.
+
+        Returns:
+            Its record.
+
+        Raises:
+            BakeoffError: As `choose` does.
+        """
+        return self.choose(task).record
 
     def _named(self, task: str | None) -> str:
         """Return the name of the one task that can be meant."""

@@ -20,6 +20,7 @@ from bakeoff.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and an exported file needs none of it
     from bakeoff.data.predictor import Named
+    from bakeoff.use import Found
 
 STDIN = "-"
 
@@ -62,55 +63,57 @@ def predict(
 
     warnings.simplefilter("ignore")  # of Pillow, about odd files whose pixels are sound
     places = _places(images)
+    found = _chosen(model, candidate, task, seed, ensemble=ensemble)
+    if found is not None:  # looked for once; its folder says all of it
+        model, candidate, task, seed = str(found.runs[0].path), None, None, None
     predictor = load(
         model, candidate=candidate, task=task, seed=seed, ensemble=ensemble, raw=raw, threads=threads,
         device=device,
     )  # fmt: skip
     if threads is not None and not _is_onnx(model):
         _use_threads(threads)
-    for line in _choice(model, candidate, task, seed, ensemble=ensemble):
-        print(f"bakeoff: {line}", file=sys.stderr)
+    if found is not None and (found.why or ensemble):
+        print(f"bakeoff: {_choice_words(found)}", file=sys.stderr)
     unreadable: list[Named] = []
     read = 0
     with _written(out) as file, _progress(places) as tell:
         write = _writer(format_, file, min(top, len(predictor.class_names)))
-        for found in predictor.stream(find_images(_listed(places)), top, threads=threads):
+        for named in predictor.stream(find_images(_listed(places)), top, threads=threads):
             tell()
-            if found.reason:
-                unreadable.append(found)
+            if named.reason:
+                unreadable.append(named)
                 continue
-            write(found)
+            write(named)
             read += 1
         if not (read or unreadable):
             raise DataError(f"images: found none in {', '.join(images)}")
-    for found in unreadable:
-        print(f"bakeoff: {found.file}: {found.reason}", file=sys.stderr)
+    for named in unreadable:
+        print(f"bakeoff: {named.file}: {named.reason}", file=sys.stderr)
     if unreadable:
         print(f"bakeoff: {len(unreadable):,} of {read + len(unreadable):,} images could not be read",
               file=sys.stderr)  # fmt: skip
     return 1 if unreadable else 0
 
 
-def _choice(
+def _chosen(
     model: str, candidate: str | None, task: str | None, seed: int | None, *, ensemble: bool
-) -> Iterator[str]:
-    """Say which of a study's runs answer, where not all was named."""
+) -> Found | None:
+    """Find which of a study's runs answer; None for what is no study."""
     from bakeoff.records import StudyFolder
     from bakeoff.use import find_runs
 
     path = Path(os.path.expanduser(model))
-    if not path.is_dir() or StudyFolder(path).read_lock() is None or None not in (candidate, seed):
-        return
-    runs = find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
-    records = [record for run in runs if (record := run.read()) is not None]
+    if not path.is_dir() or StudyFolder(path).read_lock() is None:
+        return None
+    return find_runs(path, candidate=candidate, task=task, seed=seed, ensemble=ensemble)
+
+
+def _choice_words(found: Found) -> str:
+    """Say which runs answer, and why these."""
+    records = [record for run in found.runs if (record := run.read()) is not None]
     seeds = ", ".join(str(record.seed) for record in records)
-    why = []
-    if candidate is None:
-        why += ["recommended by the report; --candidate names another"]
-    if seed is None and not ensemble:
-        why += ["the best seed by validation accuracy; --seed names another"]
-    first, told = records[0], f" ({'; '.join(why)})" if why else ""
-    yield f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{told}"
+    first, why = records[0], f" ({found.why})" if found.why else ""
+    return f"{first.candidate}, seed{'s' if len(records) > 1 else ''} {seeds}, of task {first.task}{why}"
 
 
 def _places(images: Sequence[str]) -> list[str]:

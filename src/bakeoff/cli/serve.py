@@ -68,9 +68,14 @@ def serve(
 
 def _onnx_file(model: str) -> Path:
     """Return the file that is to be served; of a run's or a study's folder, export it first."""
+    from bakeoff.records import StudyFolder
+    from bakeoff.use import find_runs
+
     path = Path(model)
     if not path.is_dir():
         return path
+    if StudyFolder(path).read_lock() is not None:
+        path = find_runs(path).runs[0].path
     target = _place(path)
     if not target.exists():
         print(f"Exporting {model} to {target}", flush=True)

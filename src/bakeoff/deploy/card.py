@@ -252,8 +252,9 @@ def _settings(values: dict[str, Any]) -> str:
 def _evaluation_data(card: Card) -> Iterable[str]:
     yield (
         f"- {card.task.counts.get('test', 0):,} test images, read after training "
-        f"({len(card.record.test_readings)} reading in the record); candidates are chosen on validation "
-        "images"
+        f"({len(card.record.test_readings)} reading in the record). Seeds, trials and penalties are chosen "
+        "on validation images; a study recommends a candidate by paired tests on these test images, so that "
+        "the accuracy of a recommended one is that of a chosen one"
     )
     leaks = card.task.details.get("leaks", {})
     found = sum(n for parts, n in leaks.items() if parts.endswith("-test"))

@@ -94,6 +94,7 @@ class External:
 
 
 FOUND = "found: "  # before the words for a network that a search has found
+MACRO_VERSION = 2  # raised whenever a described network that halves by a pool computes something else
 SEARCH_VERSION = 2  # raised whenever equal settings of a search mean another search
 
 
@@ -188,7 +189,9 @@ def architecture_digest(architecture: Architecture, base_dir: Path) -> str:
         files = {word: file_sha256(path) for word, path in architecture.files(base_dir).items()}
         return sha256({"external": list(architecture.command), "files": files})
     if isinstance(architecture, Macro):
-        return sha256({"macro": architecture.model_dump(mode="json", exclude_defaults=True)})
+        pooled = any(stage.down == "pool" for stage in architecture.stages)
+        version = {"version": MACRO_VERSION} if pooled else {}
+        return sha256({"macro": architecture.model_dump(mode="json", exclude_defaults=True), **version})
     if isinstance(
         architecture, Searched
     ):  # what it finds follows from that, the seed, the images and the clock

@@ -80,10 +80,10 @@ def start(network: nn.Module, zero_init_last: bool = True, identity: bool = Fals
 
     Convolutions may begin by passing on their first channels as they are (Jordan, arXiv 2404.00498).
     """
-    for layer in network.modules():
+    for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
-            if identity and layer.groups == 1 and layer.kernel_size[0] % 2:
+            if identity and layer.groups == 1 and layer.kernel_size[0] % 2 and ".gate." not in name:
                 nn.init.dirac_(layer.weight[: layer.in_channels])
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -162,10 +162,17 @@ def code(description: Macro) -> str:
     unusual = ", zero_init_last=False" * (not description.zero_init_last)
     begin = f"start(network{unusual}{', identity=True' * description.identity_start})"
     build = f"def build(classes, image_size):\n    network = {body}\n    {begin}\n    return network\n"
-    head = f'"""A network that bakeoff has described: {description.words}."""\n\n'
-    measured = Whitening in used
-    imports = "from collections import OrderedDict\n" + "from collections.abc import Iterable\n" * measured
-    imports += "\n" + "import torch\n" * measured + f"from torch import {'Tensor, ' if classes else ''}nn\n"
+    about = f"A network that bakeoff has described: {description.words}."
+    if Whitening in used:
+        about += (
+            "\n\nIts first layer is set by images: outside bakeoff call network.whiten.set_by(batches)\n"
+            "before the first step, with normalized training images of shape (B, 3, H, W).\n"
+        )
+    head = f'"""{about}"""\n\n'
+    whitened = Whitening in used
+    imports = "import math\n" * whitened + "from collections import OrderedDict\n"
+    imports += "from collections.abc import Iterable\n" * whitened
+    imports += "\n" + "import torch\n" * whitened + f"from torch import {'Tensor, ' if classes else ''}nn\n"
     parts = [inspect.getsource(part) for part in (*classes, start)]
     return "\n\n".join([head + imports, *parts, build]).replace("\n\n\n\n", "\n\n\n")
 

@@ -95,9 +95,8 @@ def _own(module: nn.Module) -> list[Tensor]:
     tensors: list[Tensor] = list(module.parameters(recurse=False))
     if isinstance(module, _NORMS):
         tensors += [t for t in (module.running_mean, module.running_var) if t is not None]
-    if isinstance(module, nn.Conv2d) and not isinstance(module.weight, nn.Parameter):
-        tensors.append(module.weight)  # fixed for good, as a whitening's
-    return tensors
+    fixed = dict(module.named_buffers(recurse=False)).get("weight")  # for good, as a whitening's
+    return tensors if fixed is None else [*tensors, fixed]
 
 
 def _noting(name: str, rows: list[Row], seen: set[int]) -> Callable[[nn.Module, Any, Any], None]:

@@ -45,7 +45,7 @@ class CandidateSpec(Setting):
     task: str | None = None  # the name of a task; without, it enters all of them
     # From scratch: a registered name, or the user's own "my_net.py:build"
     model: str | None = Field(default=None, min_length=1)
-    # ... or one that is described in the study itself, stage by stage
+    # From scratch: a network that is described in the study itself, stage by stage
     network: Macro | None = None
     # On a trained network: another candidate of the study, each seed on that one's same seed; or timm's,
     # as "timm:NAME", with the weights that it was published with; or a run of an earlier study, by its folder
@@ -55,7 +55,7 @@ class CandidateSpec(Setting):
     # Somebody else's program, word by word: it is given the same images and seconds, and its probabilities
     # are read back (docs/external.md)
     external: Annotated[tuple[Word, ...], Field(strict=False, min_length=1)] | None = None
-    # ... and how long it may take beyond its seconds of training, to start and to predict; then it is killed
+    # How long an external program may take beyond its seconds, to start and to predict; then it is killed
     grace: TimeText = Length(60, "seconds")
     tap: Literal["output", "features"] = "features"  # where the head is put: on the probabilities, or before
     # Dense layers by width and dropouts by rate, such as [1024, 0.5]; the dense layer of classes follows
@@ -64,7 +64,8 @@ class CandidateSpec(Setting):
     # al. 2022, linear probing and then fine-tuning)
     head_start: Literal["random", "probe"] = "random"
     train: Literal["all", "head"] | Names = "all"  # what moves of the source: all, nothing, or these blocks
-    train_last: int | None = Field(default=None, ge=0)  # ... or its last layers, counted as Keras counts
+    # So many of the source's last layers move, and no others; counted as Keras counts
+    train_last: int | None = Field(default=None, ge=0)
     # Batch normalization of what is taken over: statistics of each batch in training, moving averages of them
     # in evaluation; or the source's own in both, kept as they are. Those of frozen layers are always kept.
     source_norms: Literal["moving", "kept"] = "moving"
@@ -72,8 +73,8 @@ class CandidateSpec(Setting):
     # times the rate of the one above it (discriminative rates: Howard and Ruder 2018).
     source_lr: float = Field(default=1.0, gt=0, le=10)
     layer_decay: float = Field(default=1.0, gt=0, le=1)  # see `source_lr`
-    head_epochs: int = Field(default=0, ge=0)  # at first, in which the head trains alone
-    # Then, in which each further block waits for the one above it; 0 lets all move at once
+    head_epochs: int = Field(default=0, ge=0)  # epochs at first, in which the head trains alone
+    # Epochs after these, for which each further block waits for the one above it; 0 lets all move at once
     unfreeze_epochs: int = Field(default=0, ge=0)
     # A linear probe: the last layer alone, as logistic regression whose penalty is chosen on validation;
     # the recipe's steps are not taken

@@ -34,8 +34,8 @@ class Macro(Setting):
     # Pixels of a side that become channels before anything else: 2 makes 12 channels of half the size
     # ("space to depth", "pixel unshuffle"), on which a convolution costs a quarter
     patch: Literal[1, 2, 4] = 1
-    # Pixels of a side of the patches that a first convolution decorrelates; its filters are measured on the
-    # training images and stay fixed, `patch` becomes its stride. 0 is off
+    # Pixels of a side of the patches that a first convolution decorrelates; training images set its
+    # filters, which stay fixed; `patch` becomes its stride. 0 is off
     whiten: Literal[0, 2, 3, 4] = 0
     # First convolution, 3x3: of stride 1, of stride 2, or two of them, the second of stride 2
     stem: Literal["plain", "stride", "deep"] = "plain"
@@ -72,6 +72,7 @@ class Macro(Setting):
         extra = [f"patch {self.patch}"] * (self.patch > 1) + [f"whitened {self.whiten}"] * (self.whiten > 0)
         extra += [f"kernel {kernel}" for kernel in kernels]
         extra += ["no normalization"] * (self.norm == "none") + [self.attention] * (self.attention != "none")
+        extra += ["identity start"] * self.identity_start
         extra += [f"{self.head} pool"] * (self.head != "average")
         extra += [f"dropout {self.dropout:.2g}"] * (self.dropout > 0)
         told = [f"{'/'.join(kinds)} {sizes}", f"stem {self.stem} {self.stem_width}", self.activation, *extra]

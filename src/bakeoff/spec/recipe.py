@@ -105,7 +105,7 @@ class Recipe(Setting):
     # Which images an epoch draws; balanced: as many of each class
     sampler: Literal["uniform", "balanced"] = "uniform"
     # Numbers
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # bf16 where the device is quick at it
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device is quick at it
     compile: bool = False  # whether torch.compile makes the training step
     early_stop: EarlyStop | None = None  # when validation no longer improves
 

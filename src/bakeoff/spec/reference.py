@@ -6,6 +6,7 @@ this package: behind it, above it, or both. A comment of a single word is a head
 
 from __future__ import annotations
 
+import copy
 import inspect
 import io
 import json
@@ -91,24 +92,48 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of a study file, for editors that complete and check TOML.
 
     Returns:
-        Draft 2020-12. What holds between keys is not in it; `bakeoff run STUDY --dry-run` checks that.
+        Draft 7. It knows keys, their types and bounds; what holds between keys, and what a text or a list
+        must say, `bakeoff run STUDY --dry-run` checks.
     """
-    made: dict[str, Any] = StudySpec.model_json_schema(mode="serialization")
+    made = copy.deepcopy(_made())
     kinds = {kind.__name__: kind for kind in TABLES.values()}
     for title, part in {"StudySpec": made, **made["$defs"]}.items():
         about = comments(kinds[title])
         by_alias = {field.alias or name: name for name, field in kinds[title].model_fields.items()}
         for key, value in part["properties"].items():
             value["description"] = about[by_alias[key]]
-    flip = made["$defs"]["Augmentation"]["properties"]["flip"]
-    flip.pop("type")
-    flip["enum"] += [True, False]  # true is "random"
     for title in ("TaskSpec", "CandidateSpec"):  # checked there when it is laid over the study's
-        own = made["$defs"][title]["properties"]["recipe"]
-        made["$defs"][title]["properties"]["recipe"] = {
-            "$ref": "#/$defs/Recipe", "description": own["description"],
-        }  # fmt: skip
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+        made["$defs"][title]["properties"]["recipe"].update({"$ref": "#/$defs/Recipe"})
+    made["$defs"]["SearchSpec"]["properties"]["space"].update(
+        properties={key: {"description": one.about} for key, one in SPACE.items()},
+        additionalProperties=False,
+    )
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **_as_draft_7(made)}
+
+
+@cache
+def _made() -> dict[str, Any]:
+    """Have pydantic write its schema, and add what it cannot know."""
+    made: dict[str, Any] = StudySpec.model_json_schema(mode="serialization")
+    flip = made["$defs"]["Augmentation"]["properties"]["flip"]
+    flip.pop("type", None)
+    flip["enum"] = [*flip["enum"], True, False]  # true is "random", false "none"
+    return made
+
+
+def _as_draft_7(node: Any) -> Any:
+    """Write what draft 7 calls otherwise: tuples, and references with something beside them."""
+    if isinstance(node, list):
+        return [_as_draft_7(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _as_draft_7(value) for key, value in node.items()}
+    if "prefixItems" in found:
+        found["items"] = found.pop("prefixItems")
+    if "$ref" in found and len(found) > 1:
+        beside = {key: found[key] for key in ("description", "default") if key in found}
+        return {"allOf": [{"$ref": found["$ref"]}], **beside}
+    return found
 
 
 def markdown() -> str:
@@ -134,7 +159,10 @@ def comments(kind: type[Setting]) -> Mapping[str, str]:
     Returns:
         One text for each of its fields; empty where nothing is said.
     """
-    source = inspect.getsource(kind)
+    try:
+        source = inspect.getsource(kind)
+    except OSError:  # installed without sources
+        return dict.fromkeys(kind.model_fields, "")
     said: dict[int, tuple[str, bool]] = {}  # by line: the comment, and whether it has the line to itself
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -162,14 +190,13 @@ def _table(name: str) -> Table:
     where = _WHERE[name]
     if name == "space":
         keys = tuple(
-            Key(key, _value_or_values(one), _toml(one.start), _capital(f"{one.about}; of the {one.part}"))
+            Key(key, _value_or_values(one), _toml(one.start), _capital(_space_words(one)))
             for key, one in SPACE.items()
         )
         words = "What a search may choose from; each key fixes or narrows it. Defaults are the first trial's."
         return Table(name, where, words, keys)
     kind = TABLES[name]
-    made = StudySpec.model_json_schema(mode="serialization")
-    part = made if kind is StudySpec else made["$defs"][kind.__name__]
+    part = _made() if kind is StudySpec else _made()["$defs"][kind.__name__]
     about, required = comments(kind), part.get("required", [])
     keys = tuple(
         Key(
@@ -187,6 +214,11 @@ def _value_or_values(one: Dimension) -> str:
     if one.values:
         return f"{' or '.join(map(_toml, one.values))}; one, or a list"
     return f"{one.bounds}; one value, or two bounds"
+
+
+def _space_words(one: Dimension) -> str:
+    """Say what a setting of a search is; one that belongs to a value of another names it."""
+    return f"{one.about}{f' of {one.needs[1]}' if one.needs else ''}; of the {one.part}"
 
 
 def _capital(text: str) -> str:
@@ -238,7 +270,8 @@ def _accepts(node: Mapping[str, Any]) -> str:
 
 def _named(node: Mapping[str, Any]) -> str:
     """Name the table that a node refers to."""
-    kind = str(node["$ref"]).rpartition("/")[2]
+    reference = node["$ref"] if "$ref" in node else node["allOf"][0]["$ref"]  # pydantic before 2.9
+    kind = str(reference).rpartition("/")[2]
     return next(name for name, known in TABLES.items() if known.__name__ == kind)
 
 

@@ -46,8 +46,9 @@ class SearchSpec(Setting):
     backbones: Annotated[tuple[str, ...], Field(strict=False)] = ()
     # Filters
     max_parameters: int | None = Field(default=None, ge=1)  # larger networks are not trained
-    max_multiplications: int | None = Field(default=None, ge=1)  # for one image; likewise
-    # In training, measured on this machine; slower networks are not trained
+    max_multiplications: int | None = Field(default=None, ge=1)  # for an image; costlier ones are not trained
+    # In training at full size, measured on this machine; slower networks are not trained. Without it a
+    # quarter of the first network's
     min_images_per_second: float | None = Field(default=None, gt=0)
 
     @field_validator("space")

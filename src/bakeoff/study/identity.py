@@ -11,17 +11,22 @@ from bakeoff.records import SCHEMA
 from bakeoff.spec import CandidateSpec, Recipe, TaskSpec, digest
 from bakeoff.spec.base import flat
 from bakeoff.training.job import Job
+from bakeoff.training.optimizers import OPTIMIZERS
 
 RATES = ("source_lr", "layer_decay", "head_epochs", "unfreeze_epochs")
 MOVES = (*RATES, "probe", "views", "head_start", "source_norms")  # how weights move, where it is said
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    """Write a recipe for a digest: without defaults, so that a key added later changes no identity."""
+    """Write a recipe for a digest: without defaults, so that a key added later changes no identity.
+
+    An optimizer that came to move weights otherwise is named by its version, too.
+    """
     values = recipe.model_dump(mode="json", exclude_defaults=True)
     if values.get("epochs") == 1:
         del values["epochs"]  # what a recipe without any length means
-    return values
+    version = OPTIMIZERS[recipe.optimizer.name].version
+    return values if version == 1 else {**values, "optimizer_version": version}
 
 
 def identity_of_job(job: Job) -> str:

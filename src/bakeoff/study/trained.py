@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from bakeoff.data.batches import ImageStore
 from bakeoff.data.predictor import Picture, Predictor, several
 from bakeoff.errors import ConfigError, UnknownNameError, nearest
-from bakeoff.models.architecture import architecture_digest, user_files
+from bakeoff.models.architecture import Searched, architecture_digest, user_files
 from bakeoff.records import RunRecord
 from bakeoff.spec import TaskSpec
+from bakeoff.spec.macro import Macro
 from bakeoff.spec.recipe import TestViews
 from bakeoff.study.earlier import Earlier, earlier_run
 from bakeoff.training.attribution import Attribution, attribute
@@ -114,11 +115,11 @@ def load(path: str | Path, *, device: str = "cpu", base_dir: str | Path = ".", r
     where = resolve_machine(device).torch_device
     folder, files = Path(path).expanduser().absolute(), Path(base_dir).expanduser().absolute()
     found = earlier_run(str(folder), 0, files, asker="load", own_files=True)
-    if user_files(found.architecture) and (
-        architecture_digest(found.architecture, files) != found.record.model_digest
-    ):
-        file = user_files(found.architecture)[0]
-        raise ConfigError(f"load: {file} is not as it was when {folder} was trained")
+    own = user_files(found.architecture)
+    described = isinstance(found.architecture, Macro | Searched)
+    if (own or described) and architecture_digest(found.architecture, files) != found.record.model_digest:
+        changed = f"{own[0]} is not as it was" if own else "another version of bakeoff was at work"
+        raise ConfigError(f"load: {changed} when {folder} was trained; train it again")
     with own_global_state(torch.device("cpu")):
         model = build_classifier(
             found.architecture, classes=found.classes, input_size=found.record.input_size,

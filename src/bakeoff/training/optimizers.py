@@ -25,6 +25,7 @@ class OptimizerEntry:
 
     build: Callable[[Groups, OptimizerSpec], optim.Optimizer]
     source: str
+    version: int = 1  # raised whenever equal settings move weights otherwise; runs are then trained anew
 
 
 OPTIMIZERS: Registry[OptimizerEntry] = Registry("optimizer")
@@ -57,6 +58,7 @@ OPTIMIZERS.register(
     OptimizerEntry(
         lambda groups, spec: Muon(groups, lr=spec.lr, momentum=spec.momentum),
         "Jordan et al., 'Muon: an optimizer for hidden layers', 2024; AdamW for vectors",
+        version=2,
     ),
 )
 

@@ -17,6 +17,7 @@ from bakeoff.spec import digest
 from bakeoff.training.cost import measure
 from bakeoff.training.job import Job
 from bakeoff.training.machine import describe_environment
+from bakeoff.training.optimizers import OPTIMIZERS
 
 STEPS = 3  # that are timed, behind two that are not
 SECONDS = 2.0  # after which fewer must do
@@ -56,7 +57,8 @@ class Speeds:
         key = digest({
             "model": job.model_digest, "pixels": job.input_size, "stored": job.task.image_size,
             "batch": min(job.recipe.batch_size, len(job.data.train)), "classes": len(job.data.class_ids),
-            "optimizer": job.recipe.optimizer.name, "precision": job.precision,
+            "optimizer": [name := job.recipe.optimizer.name, OPTIMIZERS[name].version],
+            "precision": job.precision,
             "augmentation": job.recipe.augmentation, "compile": job.recipe.compile,
         })  # fmt: skip
         table = self._known()

@@ -17,6 +17,7 @@ from bakeoff.evidence.verification.ended import Contents, Ended
 from bakeoff.records import Predictions
 from bakeoff.records.atomic import read_arrays
 from bakeoff.records.run import Scored
+from bakeoff.records.study import RUNS, SEED
 from bakeoff.spec.base import flat
 
 SPLITS: tuple[Scored, ...] = ("validation", "test")
@@ -65,7 +66,7 @@ def _strangers(contents: Contents) -> list[str]:
         for candidate in spec.candidates_of(task)
         for seed in spec.seeds_of(task)
     }
-    there = sorted((folder.path / "runs").glob("*/*/seed-*"))
+    there = sorted((folder.path / RUNS).glob(f"*/*/{SEED}*"))
     return [path.relative_to(folder.path).as_posix() for path in there if path not in known]
 
 
