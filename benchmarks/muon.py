@@ -46,14 +46,14 @@ def networks() -> dict[str, nn.Module]:
     }
 
 
-def arm(network: nn.Module, make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> Step:
+def arm(network: nn.Module, device: str, make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> Step:
     """Prepare steps on a network's matrices."""
-    own = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    own = copy.deepcopy(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chance = torch.Generator().manual_seed(0)
     weights = [weight for weight in own.parameters() if weight.ndim > 1]
     for weight in weights:
         weight.grad = torch.randn(weight.shape, generator=chance).to(
-            memory_format=torch.channels_last if weight.ndim == 4 else torch.preserve_format
+            device, memory_format=torch.channels_last if weight.ndim == 4 else torch.preserve_format
         )
     optimizer = make(weights)
     return lambda: optimizer.step()
@@ -71,9 +71,12 @@ def in_precision(dtype: torch.dtype, step: Step) -> Step:
 
 def milliseconds(step: Step, most: float) -> float:
     """Time steps for a while, one at least."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
     started, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - started < most:
         step()
+        wait()
         steps += 1
     return 1000 * (time.perf_counter() - started) / steps
 
@@ -83,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each arm in a turn")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda; figures are stored for cpu")
     asked = parser.parse_args()
     keep_pages()
     torch.set_num_threads(usable_cores())
@@ -90,9 +94,11 @@ def main() -> None:
     for name, network in networks().items():
         theirs = partial(timm.optim.muon.Muon, lr=0.02, momentum=0.95, nesterov=True)
         arms = {
-            "ours": arm(network, lambda weights: Muon([{"params": weights}], lr=0.02, momentum=0.95)),
-            "timm, float32": in_precision(torch.float32, arm(network, theirs)),
-            "timm, as it comes": in_precision(torch.bfloat16, arm(network, theirs)),
+            "ours": arm(
+                network, asked.device, lambda weights: Muon([{"params": weights}], lr=0.02, momentum=0.95)
+            ),
+            "timm, float32": in_precision(torch.float32, arm(network, asked.device, theirs)),
+            "timm, as it comes": in_precision(torch.bfloat16, arm(network, asked.device, theirs)),
         }
         found: dict[str, list[float]] = {kind: [] for kind in arms}
         for turn in range(asked.turns + 1):
@@ -105,7 +111,8 @@ def main() -> None:
         for kind, times in found.items():
             ratios = [one / own for one, own in zip(times, found["ours"], strict=True)]
             print(f"  {kind}: {spread(times)} ms, {statistics.median(ratios):.3g} times ours")
-    store("muon", {"milliseconds": figures})
+    if asked.device == "cpu":
+        store("muon", {"milliseconds": figures})
 
 
 if __name__ == "__main__":
