@@ -126,20 +126,22 @@ def find_runs(
     if path.name.startswith(SEED):
         if (candidate, task, seed) != (None, None, None):
             raise ConfigError(f"{path}: is one run; candidate, task and seed belong to a study's folder")
-        record = RunFolder(path).read()
-        if record is None:
+        study, ended = StudyFolder.of_run(path), RunFolder(path).read()
+        if ended is None:
             raise ConfigError(f"{path} holds no run that has ended")
-        study = StudyFolder.of_run(path)
+        record = ended
     elif StudyFolder(path).read_lock() is None:
         raise ConfigError(f"got {path}, expected the folder of a run or of a study, or an exported file")
     else:
         study, result = StudyFolder(path), open_study(path)
-        if candidate is None:
-            choice = result.choose(task)
-            task, candidate, record = choice.record.task, choice.record.candidate, choice.record
-            why += [f"{choice.why}; --candidate names another"]
-        if not why or seed is not None:
+        if candidate is not None:
             record = _named(result, candidate, task, seed)
+        else:
+            choice = result.choose(task)
+            record = choice.record
+            if seed is not None:
+                record = _named(result, record.candidate, record.task, seed)
+            why += [f"{choice.why}; --candidate names another"]
         if seed is None and not ensemble:
             why += ["the best seed by validation accuracy; --seed names another"]
     records = [record]

@@ -112,6 +112,9 @@ def is_matrix(weight: Tensor) -> bool:
 
     Args:
         weight: Outputs first; a convolution's filters are rows of (inputs by pixels).
+
+    Returns:
+        Whether it is a matrix of four rows and columns at least, and at most 128 times as long as wide.
     """
     if weight.ndim < 2 or 1 in weight.shape[:2]:
         return False
