@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bakeoff.cli.main import app
 from bakeoff.errors import StudyError
-from bakeoff.evidence import results, runs, summary
+from bakeoff.evidence import results, runs, summarise
 from bakeoff.records import StudyFolder
 
 # Reports on the study that is its argument, then says which heavy libraries that imported.
@@ -77,9 +77,9 @@ def test_everything_that_is_written_is_made_of_one_summary(
 ) -> None:
     """Page, tables, charts and terminal share one, and those of a publication another."""
     asked, read = [], []
-    summarise, load = summary.summarise_task, runs.load_runs
-    monkeypatch.setattr(summary, "summarise_task", lambda *a: asked.append(a[0].path) or summarise(*a))
-    for module in (summary, results):
+    real, load = summarise.summarise_task, runs.load_runs
+    monkeypatch.setattr(summarise, "summarise_task", lambda *a: asked.append(a[0].path) or real(*a))
+    for module in (summarise, results):
         monkeypatch.setattr(module, "load_runs", lambda *a: read.append(a[0].path) or load(*a))
     flags = ["--charts", str(tmp_path / "charts"), "--publish", str(tmp_path / "public")]
     assert CliRunner().invoke(app, ["report", str(study.path), *flags]).exit_code == 0

@@ -178,7 +178,7 @@ def test_a_program_is_estimated_at_its_seconds_and_not_started(tmp_path):
 
 @pytest.mark.parametrize("use", [bakeoff.load, bakeoff.export], ids=["predict", "export"])
 def test_a_program_cannot_be_used_and_one_line_says_why(use, mixed):
-    with pytest.raises(ConfigError, match="'theirs', of which only predictions are kept; name a candidate"):
+    with pytest.raises(ConfigError, match="'theirs', of which only predictions are kept; name another"):
         use(mixed.path, candidate="theirs")
 
 

@@ -48,9 +48,9 @@ def test_files_are_classified_exactly_as_the_test_images_were(folder, name, clas
     assert trained.predict(files) == trained.predict(str(file) for file in files) == names
 
 
-def test_the_best_of_a_study_is_one_call_away(folder, class_folders):
+def test_the_choice_of_a_study_is_one_call_away(folder, class_folders):
     result = bakeoff.open_study(folder.path)
-    best = result.best()
+    best = result.recommended()
     run = folder.run(best.task, best.candidate, best.seed)
     file = next(class_folders.rglob("*.png"))
     expected = load(run.path).probabilities(file)
