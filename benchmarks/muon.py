@@ -33,8 +33,6 @@ SMALL = Macro(
     patch=2, stem_width=32,
     stages=tuple(MacroStage(width=width, depth=1, down="pool") for width in (64, 128, 256)),
 )  # fmt: skip
-
-
 Step = Callable[[], object]
 
 

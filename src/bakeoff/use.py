@@ -187,7 +187,7 @@ def _usable(study: StudyFolder, record: RunRecord) -> RunFolder:
     if record.external:
         raise ConfigError(
             f"{folder.path} is of an external program, '{record.candidate}', of which only predictions are "
-            "kept; name another with --candidate, or give the folder of its run"
+            "kept; name another with --candidate, or give the folder of that one's run"
         )
     if not folder.weights_path.exists():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The first layer that is measured: what it makes of images whose statistics are known."""
+"""The first layer that images set: what it makes of images whose statistics are known."""
 
 import pytest
 import torch
@@ -30,12 +30,12 @@ def at_all_places(layer: Whitening) -> Whitening:
 
 
 @pytest.mark.parametrize(("side", "stride"), [(2, 1), (2, 2), (3, 1), (3, 2), (4, 4)])
-def test_outputs_of_what_was_measured_are_uncorrelated_and_of_the_same_variance(side, stride):
+def test_outputs_of_what_was_shown_are_uncorrelated_and_of_the_same_variance(side, stride):
     layer, images_BCHW = shown(side, stride), smooth()  # of so few pixels that every place is looked at
     half = 3 * side * side
     with torch.no_grad():
         patches_BPL = nn.functional.unfold(images_BCHW, side)
-        outputs_BCHW = Whitening.forward(at_all_places(layer), images_BCHW)
+        outputs_BCHW = at_all_places(layer)(images_BCHW)
     rows = outputs_BCHW.permute(0, 2, 3, 1).reshape(-1, 2 * half).double()
     found = rows[:, :half].t() @ rows[:, :half] / len(rows)
     given = patches_BPL.permute(0, 2, 1).reshape(-1, half).double()

@@ -50,9 +50,9 @@ def test_the_stored_filters_are_those_of_the_training_images_and_never_moved(tmp
 
 
 def test_the_time_of_it_is_charged_to_the_training(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "show_first", lambda *_: 5.0)
+    monkeypatch.setattr(run, "show_first", lambda *_: 5000.0)
     record, _ = train(whitened_job(tmp_path), tmp_path / "run")
-    assert 5 < record.train_seconds < 10
+    assert record.train_seconds > 5000
 
 
 @pytest.mark.parametrize("stop", [1, 5])

@@ -193,15 +193,16 @@ def write_arrays(target: Path, arrays: Mapping[str, np.ndarray], *, smallest: bo
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
-def read_arrays(path: Path, what: str) -> dict[str, np.ndarray] | None:
+def read_arrays(path: Path, what: str, prefix: str = "") -> dict[str, np.ndarray] | None:
     """Read back an archive of named arrays.
 
     Args:
         path: The file.
         what: What it should hold, for messages, such as ``"predictions"``.
+        prefix: Of the names that are wanted; others are not read.
 
     Returns:
-        All its arrays, or None when there is no such file.
+        Those arrays, or None when there is no such file.
 
     Raises:
         StudyError: The file is no whole archive of arrays, or cannot be read.
@@ -209,7 +210,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray] | None:
     try:
         # Opened here: of a damaged archive numpy.load leaves the file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays}
+            return {name: arrays[name] for name in arrays if name.startswith(prefix)}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except _DAMAGED as error:

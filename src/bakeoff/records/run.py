@@ -250,7 +250,7 @@ class RunFolder:
         Raises:
             StudyError: The file is there but does not hold predictions.
         """
-        arrays = read_arrays(self.predictions_path, "predictions")
+        arrays = read_arrays(self.predictions_path, "predictions", f"{split}_")
         if arrays is None or f"{split}_index" not in arrays:
             return None
         names = {f.name: f"{split}_{f.name.split('_')[0]}" for f in fields(Predictions)}

@@ -27,13 +27,13 @@ from bakeoff.spec.space import SPACE, Dimension
 from bakeoff.spec.study import StudySpec
 from bakeoff.spec.task import TaskSpec
 
-# Tables by the name that a file, or a person, gives them; the order is that of a file
+# Tables by the name that a file, or a person, gives them; a search's space is no group of settings
 TABLES: dict[str, type[Setting]] = {
     "study": StudySpec, "task": TaskSpec, "candidate": CandidateSpec, "network": Macro, "stages": MacroStage,
     "search": SearchSpec, "published": Published, "recipe": Recipe, "optimizer": Optimizer,
     "augmentation": Augmentation, "early_stop": EarlyStop,
 }  # fmt: skip
-_WHERE = {  # in Markdown
+_WHERE = {  # of all tables, in the order of a file; in Markdown
     "study": "at the top of the file",
     "task": "`[[task]]`, once for each task",
     "candidate": "`[[candidate]]`, once for each candidate",
@@ -81,11 +81,9 @@ def tables(name: str | None = None) -> tuple[Table, ...]:
     Raises:
         UnknownNameError: There is no such table.
     """
-    names = [*TABLES, "space"]
-    names.insert(names.index("search") + 1, names.pop())  # where it is written
-    if name is not None and name not in names:
-        raise UnknownNameError(f"settings: no table named '{name}'{nearest(name, names)}")
-    return tuple(_table(one) for one in names if name in (None, one))
+    if name is not None and name not in _WHERE:
+        raise UnknownNameError(f"settings: no table named '{name}'{nearest(name, _WHERE)}")
+    return tuple(_table(one) for one in _WHERE if name in (None, one))
 
 
 def schema() -> dict[str, Any]:
