@@ -1,5 +1,7 @@
 """`bakeoff train`: from one line to a study's folder."""
 
+from pathlib import Path
+
 import pytest
 import small_study
 import timm
@@ -8,6 +10,7 @@ from safetensors.torch import save_file
 
 import bakeoff
 from bakeoff import api
+from bakeoff.api.studies import study_arguments
 from bakeoff.cli.train import _head, _recipe
 from bakeoff.errors import BakeoffError, ConfigError, StudyError
 from bakeoff.models import pretrained
@@ -44,6 +47,43 @@ def test_the_same_line_keeps_its_sizes_and_another_one_is_refused(tmp_path):
     with pytest.raises(StudyError, match="epochs"):
         bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 2}, **SIZE)
     assert (first.path / "study.toml").read_text() == file
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_candidate_is_added_by_hand_and_the_study_goes_on_in_its_folder(begins, tmp_path):
+    first = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, out="first", **SIZE)
+    file = first.path / "study.toml"
+    text = file.read_text() + '\n[[candidate]]\nname = "more"\nmodel = "../net.py:dropout"\n'
+    file.write_text(text if begins else text.partition("\n\n")[2])  # or its first lines are gone
+    again = bakeoff.run("first", device="cpu", threads=1, report=False)
+    assert again.path.resolve() == first.path.resolve()
+    assert [record.candidate for record in again.records] == ["net.py:plain", "more"]
+    assert again.records[0] == first.records[0]
+    assert bakeoff.run(file, device="cpu", threads=1, report=False).records == again.records
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_study_file_of_that_name_which_nobody_has_begun_goes_where_others_go(tmp_path):
+    (tmp_path / "mine").mkdir()
+    file = small_study.write(tmp_path / "mine").rename(tmp_path / "mine" / "study.toml")
+    assert study_arguments(file)["out"] == Path("studies") / load_study(file)[0].name
+
+
+def test_a_probe_leaves_word_of_what_can_be_trained_beside_it(weights):
+    plan = api.plan_training(
+        "timm:test_resnet", "digits", probe=True, classes=3, input_size=32, device="cpu",
+        candidate={"weights": str(weights)},
+    )  # fmt: skip
+    body, _, hint = plan.text.rpartition("for instance:\n")
+    marked = hint.splitlines()
+    assert all(line.startswith("# ") for line in marked)
+    plan.file.parent.mkdir(parents=True)
+    plan.file.write_text(body + "\n" + "".join(f"{line[2:]}\n" for line in marked))
+    spec, _ = load_study(plan.folder)
+    assert [candidate.name for candidate in spec.candidates] == ["test_resnet", "from scratch"]
+    recipe = spec.recipe_for(spec.tasks[0], spec.candidates[1])
+    assert recipe.length.amount >= 10
+    assert recipe.schedule == "one-cycle"
 
 
 @pytest.fixture

@@ -78,7 +78,10 @@ def refusal(values: Any) -> str:
         ("name", "", "name: got '', expected a text with a length of at least 1"),
         ("task", {"name": "t", "data": "digits"}, "task: got a table, expected a list"),
         ("recipe", 5, "recipe: got 5, expected a table"),
-        ("seeds", 3, "seeds: got 3, expected a list"),
+        ("seeds", 0, "seeds: got 0, expected 1 to 1000, or a list such as [0, 1, 2]"),
+        ("seeds", 2026, "seeds: got 2026, expected 1 to 1000, or a list such as [0, 1, 2]"),
+        ("seeds", True, "seeds: got true, expected a list"),
+        ("seeds", "3", "seeds: got '3', expected a list"),
         ("seeds", ["1"], "seeds[1]: got '1', expected a whole number"),
         ("seeds", [], "seeds: got an empty list, expected a list with a length of at least 1"),
         ("task", [], "task: got an empty list, expected a list with a length of at least 1"),
@@ -328,6 +331,12 @@ def test_what_is_resolved_has_the_keys_of_the_file_and_overlays_as_given():
 def test_what_is_resolved_can_be_read_as_a_study_again():
     study = study_from_dict(SILENT, "a.toml")
     assert study_from_dict(study.resolved(), "b").resolved() == study.resolved()
+
+
+def test_seeds_may_be_given_as_their_number():
+    spec = study_from_dict(changed("seeds", 3))
+    assert spec.seeds == (0, 1, 2)
+    assert spec == study_from_dict(changed("seeds", [0, 1, 2]))
 
 
 def test_a_task_has_at_most_the_studys_seeds():

@@ -3,12 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bakeoff.data.survey import Survey
 from bakeoff.errors import ConfigError, UnknownNameError
 from bakeoff.models.pretrained import backbone
 from bakeoff.spec import Augmentation, study_from_dict
-from bakeoff.study import single
+from bakeoff.study import defaults, single
 from bakeoff.study.single import Wish, decide
 from bakeoff.training.machine import Machine
 
@@ -95,7 +96,7 @@ def test_what_is_taken_over_starts_and_moves_as_it_was_asked_for(candidate, expe
 
 @pytest.mark.parametrize(("images", "epochs"), [(100, 20), (5000, 4), (100_000, 3)])
 def test_fewer_images_are_seen_more_often_in_fine_tuning_too(images, epochs):
-    assert single.tuning_epochs(Survey(images, 2, 64)) == epochs
+    assert defaults.tuning_epochs(Survey(images, 2, 64)) == epochs
 
 
 def test_an_unknown_network_of_timm_is_refused_with_the_nearest_name():
@@ -150,3 +151,46 @@ def test_a_head_alone_is_trained_on_images_that_stay_the_same_unless_views_are_k
 def test_what_is_refused_is_called_by_its_name(asked, told, monkeypatch):
     with pytest.raises(ConfigError, match=told):
         _decide(Survey(100, 2, 64), 1e-4, monkeypatch, model="timm:resnet18", **asked)
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "side", "name"),
+    [
+        ("bakenet-s", 90_000, 64, "muon"), ("resnet18-64px", 90_000, 64, "muon"),
+        ("mobilenet", 50_000, 32, "adamw"), ("alexnet", 90_000, 64, "adamw"), ("model5", 50_000, 32, "adamw"),
+        ("bakenet-s", 500, 64, "adamw"),  # batches of 16
+    ],
+)  # fmt: skip
+def test_muon_is_chosen_where_it_is_cheap_beside_the_network(model, images, side, name):
+    assert _decide(Survey(images, 10, side), model=model)[0].recipe.optimizer.name == name
+
+
+def test_a_users_network_may_ask_for_numbers_and_nobodys_random_stream_moves(tmp_path):
+    (tmp_path / "asks.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Sequential):\n    def forward(self, x):\n"
+        "        return super().forward(x) * float(x.mean() < 9)\n\n\n"
+        "def build(classes, image_size):\n    return Net(nn.Flatten(), nn.LazyLinear(classes))\n"
+    )
+    torch.manual_seed(0)
+    study, _ = _decide(model=f"{tmp_path}/asks.py:build")
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
+    assert study.recipe.optimizer.name == "muon"  # too long to be one of its matrices
+
+
+def test_a_network_that_is_not_there_is_refused_before_anything_is_chosen_for_it():
+    with pytest.raises(UnknownNameError, match="bakenet-s"):
+        _decide(model="bakenet-x")
+
+
+def test_what_is_suggested_beside_a_probe_can_be_trained(monkeypatch):
+    monkeypatch.setattr(single, "seconds_per_image", lambda *_, **__: 1e-4)
+    wish = Wish(model="timm:resnet18", data="images/birds", probe=True)
+    decision = decide(wish, Survey(5000, 10, 64), MACHINE)
+    assert decision.suggested is not None
+    both = {**decision.values, "candidate": [*decision.values["candidate"], *decision.suggested["candidate"]]}
+    study = study_from_dict(both, "here")
+    recipe = study.recipe_for(study.tasks[0], study.candidates[1])
+    assert (recipe.optimizer.name, recipe.schedule, recipe.length.amount) == ("muon", "one-cycle", 60)
+    assert decide(Wish(model="model1", data="x"), Survey(500, 2, 64), MACHINE).suggested is None

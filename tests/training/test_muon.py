@@ -7,6 +7,7 @@ import pytest
 import timm.optim.muon
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bakeoff.training import muon
 from bakeoff.training.muon import POLYNOMIALS, Muon, is_matrix, orthogonal
@@ -43,6 +44,17 @@ def test_matrices_of_few_directions_stay_what_they_are(shape):
     made = orthogonal(low)
     assert made.isfinite().all()
     torch.testing.assert_close(made, exact(low).float(), rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (20, 16), (16, 31), (16, 32), (64, 16, 3, 3), (8, 1, 3, 3), (8,)])
+def test_multiplications_are_those_that_torch_counts_in_a_step(shape):
+    weight = nn.Parameter(drawn(*shape))
+    weight.grad = drawn(*shape, seed=1)
+    optimizer = Muon([{"params": [weight]}], lr=0.1, momentum=0.9)
+    with FlopCounterMode(display=False) as counter:
+        optimizer.step()
+    assert muon.multiplications([weight]) == counter.get_total_flops() / 2
+    assert muon.multiplications([weight, weight.to("meta")]) == counter.get_total_flops()
 
 
 def test_nothing_in_gives_nothing_out():

@@ -16,8 +16,8 @@ from bakeoff.api.results import StudyResult
 from bakeoff.api.studies import run
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.records import StudyFolder
-from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec, load_study, study_from_dict
+from bakeoff.spec.load import STUDY_FILE, WRITTEN, is_written_by_us
 from bakeoff.spec.write import to_toml
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bakeoff.study.single import Wish
 
 SEARCH_BUDGET = "10m"
-OURS = "# Written by bakeoff"  # so a study's file begins that `train`, `search` or `pick` has written
 
 
 def train(
@@ -120,8 +119,8 @@ class OneLinePlan:
                 return
             if there.model_copy(update={"seeds": self.spec.seeds}) != self.spec:
                 raise StudyError(
-                    f"{self.file} was changed by hand: run it with 'bakeoff run {self.file} "
-                    f"--out {self.folder}', or use another --out"
+                    f"{self.file} was changed by hand: run it with 'bakeoff run {self.folder}', "
+                    "or use another --out"
                 )
         write_text(self.file, self.text)
 
@@ -164,7 +163,7 @@ def plan_training(
     found = _look(task, cache_dir, listener, download=download)
     decision = decide(wish, found, machine)
     spec = study_from_dict(decision.values, "bakeoff train")
-    return OneLinePlan(folder, spec, _written("train", decision.values), decision.said)
+    return OneLinePlan(folder, spec, _written("train", decision.values, decision.suggested), decision.said)
 
 
 def pick(
@@ -368,18 +367,25 @@ def plan_search(
     return OneLinePlan(folder, spec, _written("search", decision.values), decision.said)
 
 
-def _written(verb: str, values: Mapping[str, Any]) -> str:
+def _written(verb: str, values: Mapping[str, Any], suggested: Mapping[str, Any] | None = None) -> str:
     """Write a study's file whose first line tells whether somebody has edited it since."""
     body = to_toml(values)
+    if suggested is not None:
+        lines = to_toml(suggested).strip().splitlines()
+        body += "\n# To compare it with a network that is trained, for instance:\n"
+        body += "".join(f"# {line}\n" for line in lines)
     mark = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return f"{OURS} {verb} ({mark}); a study like any other: add candidates, and run it again.\n\n{body}"
+    return (
+        f"{WRITTEN} {verb} ({mark}); a study like any other:\n"
+        f"# add candidates, and go on with: bakeoff run <its folder>\n\n{body}"
+    )
 
 
 def _is_untouched(file: Path) -> bool:
     """Tell whether a study's file is as `train`, `search` or `pick` has written it."""
     first, _, body = file.read_text(encoding="utf-8").partition("\n\n")
     mark = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return first.startswith(OURS) and f"({mark})" in first
+    return first.startswith(WRITTEN) and f"({mark})" in first
 
 
 def _look(
@@ -425,9 +431,7 @@ def _as_before(wish: Wish, folder: Path) -> Wish:
 
 def _begun(folder: Path) -> StudySpec | None:
     """Read what was begun in a folder: by its lock, or by the file alone where nothing was trained yet."""
-    before, file = StudyFolder(folder), folder / STUDY_FILE
+    before = StudyFolder(folder)
     if before.read_lock() is not None:
         return before.spec()
-    if file.exists() and file.read_text(encoding="utf-8").startswith(OURS):
-        return load_study(file)[0]
-    return None
+    return load_study(folder)[0] if is_written_by_us(folder / STUDY_FILE) else None

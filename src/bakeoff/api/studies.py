@@ -5,13 +5,16 @@ What people write becomes here what `bakeoff.study` takes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bakeoff.api.places import Where, locations
 from bakeoff.api.results import StudyResult
-from bakeoff.spec import StudySpec, load_study, study_from_dict
+from bakeoff.records import StudyFolder
+from bakeoff.spec import StudySpec, load_study, shipped_studies, study_from_dict
+from bakeoff.spec.load import STUDY_FILE, is_written_by_us
 
 if TYPE_CHECKING:
     from bakeoff.study import Estimate, StudyListener
@@ -43,8 +46,9 @@ def run(
     """Run or resume a study, and write its report.
 
     Args:
-        study: A TOML file, the name of a shipped study, or the same as a dict.
-        out: The study's folder; None is ``studies/<name>``.
+        study: A TOML file, the folder that `train`, `search` or `pick` left one in, the name of a shipped
+            study, or the same as a dict.
+        out: The study's folder; None is ``studies/<name>``, or that of a file which `train` left there.
         data: Where the images lie: a path for a study with one source, or a mapping
             from sources' names to paths.
         tasks: Only these tasks.
@@ -132,7 +136,7 @@ def study_arguments(
     spec, base_dir = _load(study)
     return {
         "spec": spec,
-        "out": Path(out) if out is not None else Path("studies") / spec.name,
+        "out": Path(out) if out is not None else _home(study, spec),
         "base_dir": base_dir,
         "selection": Selection(tasks=_names(tasks), candidates=_names(only), seeds=seeds, seed=seed),
         "options": DataOptions(
@@ -181,6 +185,16 @@ def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec,
         return study_from_dict(study, "study"), Path.cwd()
     spec, base_dir = load_study(study)
     return spec, base_dir or Path.cwd()
+
+
+def _home(study: str | Path | Mapping[str, Any] | StudySpec, spec: StudySpec) -> Path:
+    """Say where a study goes if nobody says: what `train` or `pick` has begun goes on in its own folder."""
+    if isinstance(study, str | Path) and str(study) not in shipped_studies():
+        path = Path(os.path.expanduser(study))
+        file = path if path.name == STUDY_FILE else path / STUDY_FILE
+        if is_written_by_us(file) or (file.exists() and StudyFolder(file.parent).read_lock() is not None):
+            return file.parent
+    return Path("studies") / spec.name
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,25 @@
-"""How the words of a command line are read, where several verbs have the same."""
+"""Arguments that several verbs have, and how the words of a command line are read."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import typer
 
 from bakeoff.errors import ConfigError
+
+Images = Annotated[
+    str, typer.Argument(help="A folder of class folders, an archive of one, a CSV file, or a known name.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")]
+Decoders = Annotated[int | None, typer.Option(help="Processes that read the image files.  [one a core]")]
+OnCorrupt = Annotated[
+    Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
+]
+Download = Annotated[bool, typer.Option(help="Fetch data sets known by name that are nowhere found.")]
 
 
 def value_of(text: str) -> Any:

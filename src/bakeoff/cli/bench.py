@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bakeoff.cli.arguments import Device, Threads
+
 if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must not wait for it
     from rich.table import Table
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `bakeoff --help` must no
 
 
 def bench(
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two networks and one precision: seconds instead of minutes.")
     ] = False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bakeoff.cli.arguments import Decoders, Download, Images
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    data: Annotated[str, typer.Argument(help="A folder, an archive, a CSV file, or a source's name.")],
+    data: Images,
     classes: Annotated[
         int | None, typer.Option(min=2, help="Only the first N classes, in sorted order.")
     ] = None,
@@ -25,14 +27,14 @@ def check(
     ] = None,
     fail_on: Annotated[
         str | None,
-        typer.Option(help="Exit with 1 when any of these was found: leaks,unreadable,... or 'all'."),
+        typer.Option(help="Exit with 1 when any of these was found, such as leaks,unreadable; or 'all'."),
     ] = None,
     format_: Annotated[
         Literal["table", "json"], typer.Option("--format", help="What to print, or to write to --out.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
-    download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
+    decoders: Decoders = None,
+    download: Download = True,
 ) -> int:
     """Look for unreadable files, duplicates, leaks, wrong labels and images that show nothing.
 

@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from bakeoff.cli.arguments import data_places
+from bakeoff.cli.arguments import Decoders, Device, Download, OnCorrupt, Threads, data_places
 from bakeoff.errors import ConfigError
 
 PICK = "pick"  # the study for any images, which is laid out by their number and size
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="A shipped study (demo, classic, pick) or a TOML file.")],
+    study: Annotated[
+        str, typer.Argument(help="A TOML file, a folder that holds a study.toml, or a shipped study's name.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/<name>]")] = None,
     data: Annotated[
         list[str] | None, typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
@@ -28,8 +30,8 @@ def run(
     budget: Annotated[
         str | None, typer.Option(help="Time for the whole study; only for pick.  [30m]")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at once, which share the cores.  [1; on a cluster all that fit]")
     ] = None,
@@ -45,11 +47,9 @@ def run(
     store: Annotated[
         str | None, typer.Option(help="URL for what runs on a cluster leave, such as s3://bucket/study.")
     ] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
-    on_corrupt: Annotated[
-        Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
-    ] = "stop",
-    download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
+    decoders: Decoders = None,
+    on_corrupt: OnCorrupt = "stop",
+    download: Download = True,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the plan with its cost in time, memory and disk, and stop."),

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bakeoff.cli.arguments import value_of
+from bakeoff.cli.arguments import Decoders, Device, Download, Images, OnCorrupt, Threads, value_of
 from bakeoff.errors import ConfigError
 
 
 def search(
-    data: Annotated[str, typer.Argument(help="A folder, an archive, a CSV file, or a source's name.")],
+    data: Images,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -42,13 +42,11 @@ def search(
         int | None, typer.Option(help="Pixels of the images.  [from their own size, 64 at most]")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many searches.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
-    on_corrupt: Annotated[
-        Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
-    ] = "stop",
-    download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
+    device: Device = "auto",
+    threads: Threads = None,
+    decoders: Decoders = None,
+    on_corrupt: OnCorrupt = "stop",
+    download: Download = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, with its cost, and stop.")
     ] = False,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from bakeoff.cli.arguments import value_of
+from bakeoff.cli.arguments import Decoders, Device, Download, Images, OnCorrupt, Threads, value_of
 from bakeoff.errors import ConfigError
 
 _OWN = "candidate."  # in front of a key of the candidate
@@ -15,7 +15,7 @@ _OWN = "candidate."  # in front of a key of the candidate
 
 def train(
     model: Annotated[str, typer.Argument(help="One of ours, your own 'my_net.py:build', or 'timm:NAME'.")],
-    data: Annotated[str, typer.Argument(help="A folder, an archive, a CSV file, or a source's name.")],
+    data: Images,
     probe: Annotated[
         bool, typer.Option("--probe", help="Only the last layer, by logistic regression on frozen features.")
     ] = False,
@@ -36,7 +36,8 @@ def train(
         str | None, typer.Option(help="Dense layers by width, dropouts by rate, before the last: 1024,0.5.")
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Augmented views that a frozen part computes of each training image.")
+        int | None,
+        typer.Option(help="Augmented copies of each image that a frozen part computes, once."),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="A file with the weights of 'timm:NAME'.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Length.  [from the number of images]")] = None,
@@ -51,13 +52,11 @@ def train(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads on the processor.  [all cores]")] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
-    on_corrupt: Annotated[
-        Literal["stop", "exclude"], typer.Option(help="What to do about images that cannot be read.")
-    ] = "stop",
-    download: Annotated[bool, typer.Option(help="Fetch an official source that is nowhere found.")] = True,
+    device: Device = "auto",
+    threads: Threads = None,
+    decoders: Decoders = None,
+    on_corrupt: OnCorrupt = "stop",
+    download: Download = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, with its cost, and stop.")
     ] = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bakeoff.cli.arguments import data_places
+from bakeoff.cli.arguments import Decoders, data_places
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ def verify(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads on the processor.  [the study's]")
     ] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes that decode.  [all cores]")] = None,
+    decoders: Decoders = None,
     form: Annotated[Literal["text", "json"], typer.Option("--format", help="How it is printed.")] = "text",
 ) -> int:
     """Recompute what can be recomputed of a study, and say what differs.

@@ -15,6 +15,7 @@ from torch import nn
 
 from bakeoff.errors import ConfigError
 from bakeoff.models.alexnet import PAPER_SMALLEST, AlexNet, AlexNetPaper
+from bakeoff.models.bakenet import WIDTHS, bakenet
 from bakeoff.models.cnn import PLANS, PlainCNN
 from bakeoff.models.mobilenet import MobileNet
 from bakeoff.models.pretrained import backbone, fresh, is_pretrained
@@ -125,6 +126,16 @@ for _depth, _width in ((16, 4), (28, 10)):
             build=partial(_wide_resnet, _depth, _width),
             source="Zagoruyko and Komodakis, BMVC 2016, table 1",
             summary=f"{_depth} layers, {_width} times the width of He's network for CIFAR-10",
+        ),
+    )
+for _name in WIDTHS:
+    MODELS.register(
+        f"bakenet-{_name}",
+        ModelEntry(
+            build=partial(bakenet, _name),
+            source="Page, 'How to Train Your ResNet', 2018; Jordan, arXiv 2404.00498; docs/findings.md",
+            summary="whitened patches, two residual pairs of {} and {} filters".format(*WIDTHS[_name][2:]),
+            smallest=8,
         ),
     )
 

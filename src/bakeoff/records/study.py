@@ -71,7 +71,6 @@ class TaskRecord:
 
 RUNS, SEED = "runs", "seed-"  # of the folders of runs: runs/<task>/<candidate>/seed-<k>
 
-STUDY_FILE = "study.toml"  # that `bakeoff train` leaves for its user
 
 MANIFEST_COLUMNS = ("file", "class", "part", "sha256")  # of the list of a task's images
 

@@ -15,6 +15,9 @@ from bakeoff.errors import ConfigError, UnknownNameError, nearest
 from bakeoff.spec.base import one_line
 from bakeoff.spec.study import StudySpec
 
+STUDY_FILE = "study.toml"  # that `bakeoff train`, `search` and `run pick` leave in a study's folder
+WRITTEN = "# Written by bakeoff"  # so it begins, until somebody takes the line away
+
 
 def shipped_studies() -> tuple[str, ...]:
     """List the names of the studies that come with the package."""
@@ -47,7 +50,8 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
     """Read a study.
 
     Args:
-        name_or_path: A file, or the name of a shipped study; a file of that name comes first.
+        name_or_path: A file, a folder with a `study.toml`, or the name of a shipped study; a file of that
+            name comes first.
 
     Returns:
         The study, and the folder that relative paths in it refer to; None for a
@@ -61,12 +65,29 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
     path = Path(os.path.expanduser(text))  # Path.expanduser raises for an unknown user
     if path.suffix == ".toml" or os.path.isfile(path):  # Path.is_file raises for a name too long
         return _parse(_read(path), path.name), path.resolve().parent
+    if text not in shipped_studies() and os.path.isfile(path / STUDY_FILE):
+        return _parse(_read(path / STUDY_FILE), STUDY_FILE), path.resolve()
     if text in shipped_studies():
         file = resources.files("bakeoff.spec") / "shipped" / f"{text}.toml"
         return _parse(file.read_text(encoding="utf-8"), f"{text}.toml"), None
     raise UnknownNameError(
         f"study: got {text!r}, expected a TOML file or a shipped study{nearest(text, shipped_studies())}"
     )
+
+
+def is_written_by_us(file: Path) -> bool:
+    """Tell whether a file begins as those that `bakeoff train`, `search` and `run pick` leave behind.
+
+    Args:
+        file: Any path.
+
+    Returns:
+        False also where there is no such file, or one that is no text.
+    """
+    try:
+        return os.path.isfile(file) and file.read_text(encoding="utf-8-sig").startswith(WRITTEN)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _read(path: Path) -> str:

@@ -24,7 +24,7 @@ from bakeoff.spec.macro import Macro, MacroStage
 from bakeoff.spec.recipe import Augmentation, EarlyStop, Optimizer, Recipe
 from bakeoff.spec.search import SearchSpec
 from bakeoff.spec.space import SPACE, Dimension
-from bakeoff.spec.study import StudySpec
+from bakeoff.spec.study import MOST_SEEDS, StudySpec
 from bakeoff.spec.task import TaskSpec
 
 # Tables by the name that a file, or a person, gives them; a search's space is no group of settings
@@ -116,6 +116,9 @@ def _made() -> dict[str, Any]:
     flip = made["$defs"]["Augmentation"]["properties"]["flip"]
     flip.pop("type", None)
     flip["enum"] = [*flip["enum"], True, False]  # true is "random", false "none"
+    seeds = made["properties"]["seeds"]  # a number is so many
+    listed = {key: seeds.pop(key) for key in ("type", "items", "minItems")}
+    seeds["anyOf"] = [{"type": "integer", "minimum": 1, "maximum": MOST_SEEDS}, listed]
     return made
 
 

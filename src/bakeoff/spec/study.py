@@ -6,13 +6,15 @@ import re
 import unicodedata
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bakeoff.errors import nearest
 from bakeoff.spec.base import Name, Setting
 from bakeoff.spec.candidate import CandidateSpec
 from bakeoff.spec.recipe import Recipe
 from bakeoff.spec.task import TaskSpec
+
+MOST_SEEDS = 1000  # when they are given as a number: more is a slip of the hand
 
 
 def slug(name: str) -> str:
@@ -31,12 +33,22 @@ class StudySpec(Setting):
     name: Name  # of the study's folder, unless another one is given
     title: str = ""  # at the top of the report
     description: str = ""  # below it
-    # Each candidate is trained once with each: first weights, the order of images and all other chance
+    # Each candidate is trained once with each: first weights, the order of images and all other chance; a
+    # number is so many, from 0
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     recipe: Recipe = Recipe()  # how everything is trained, unless a task or a candidate says otherwise
     tasks: tuple[TaskSpec, ...] = Field(alias="task", min_length=1, strict=False)  # what is classified
     # What is compared
     candidates: tuple[CandidateSpec, ...] = Field(alias="candidate", min_length=1, strict=False)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, given: Any) -> Any:
+        if not isinstance(given, int) or isinstance(given, bool):
+            return given
+        if not 1 <= given <= MOST_SEEDS:
+            raise ValueError(f"seeds: got {given}, expected 1 to {MOST_SEEDS}, or a list such as [0, 1, 2]")
+        return tuple(range(given))
 
     @model_validator(mode="after")
     def _consistent(self) -> StudySpec:

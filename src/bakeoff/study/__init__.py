@@ -8,7 +8,8 @@
   `estimate`: time, memory and disk, by timing a few steps.
 - `engines`: where runs are computed, one after the other or many at once.
 - `origins`, `earlier`: what a candidate on a trained network stands on, here or in another study.
-- `single`, `searched`, `pick`: studies that are laid out by a few wishes and a look at the images.
+- `single`, `searched`, `pick`: studies that are laid out by a few wishes and a look at the images;
+  `defaults`: what is chosen in them.
 - `trained`: a run's network, ready to be used; `fitted`: apart from its folder, so that it can be
   pickled.
 - `verify`, `verify_images`, `reevaluate`, `retrain`: whether a study is what it says, from its folder,

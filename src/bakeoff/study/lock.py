@@ -16,8 +16,8 @@ from bakeoff.data.prepare import TaskData
 from bakeoff.errors import ConfigError, StudyError
 from bakeoff.records import SCHEMA, StudyFolder
 from bakeoff.records.digests import FILES, LATE
-from bakeoff.records.study import STUDY_FILE
 from bakeoff.spec import StudySpec
+from bakeoff.spec.load import STUDY_FILE
 from bakeoff.study.engines.settings import EngineSettings, check_room, share_of_cores
 from bakeoff.study.plan import Resolved, resolve
 from bakeoff.training.machine import describe_environment, resolve_machine

@@ -12,13 +12,10 @@ from typing import Any
 from bakeoff.data.survey import Survey
 from bakeoff.models.pretrained import backbone
 from bakeoff.spec.candidate import PRETRAINED
+from bakeoff.study.defaults import SMALL, TUNING, batch_size, common_recipe, fresh_optimizer
 from bakeoff.study.single import (
-    LR,
     SCRATCH_SIDE,
-    TUNING_LR,
     Decision,
-    batch_size,
-    common_recipe,
     input_sizes,
     largest_affordable,
     seconds_per_image,
@@ -29,7 +26,6 @@ from bakeoff.training.machine import Machine
 from bakeoff.units import format_seconds
 
 BACKBONE = "tf_efficientnet_lite0"  # its weights come as a package, so that no hub is needed
-SMALL = "model4"  # the original study's best
 CANDIDATES = 3
 FEWEST_EPOCHS = 3  # of the fine-tuning; a larger input that leaves fewer is not worth its cost
 EVALUATION = 0.25  # of the budget, for what is not training: evaluation in full precision, reading
@@ -67,6 +63,8 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
     tuned = largest_affordable(sizes, known, passes * found.images * per_image, 0.8 * seconds)
     image_size = min(max(probe, tuned), max(found.side, 8))
     fresh = min(image_size, SCRATCH_SIDE)
+    batch = batch_size(found)
+    optimizer = fresh_optimizer(SMALL, classes=found.classes, input_size=fresh, batch_size=batch)
     values: dict[str, Any] = {
         "name": "pick",
         "title": f"Which classifier for {short_name(data)}?",
@@ -74,7 +72,7 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
         "seeds": list(range(seeds)),
         "recipe": {
             "time": run_time(budget, seeds),
-            "batch_size": batch_size(found),
+            "batch_size": batch,
             "schedule": "one-cycle",
         },
         "task": [
@@ -84,9 +82,9 @@ def decide_pick(data: str, budget: float, found: Survey, machine: Machine, *, se
             {"name": "probe", "from": f"{PRETRAINED}{BACKBONE}", "probe": True, "input_size": probe},
             {"name": "fine-tuning", "from": f"{PRETRAINED}{BACKBONE}", "input_size": tuned,
              "head_start": "probe", "source_norms": "kept",
-             "recipe": common_recipe(data, image_size, lr=TUNING_LR)},
+             "recipe": common_recipe(data, image_size, TUNING)},
             {"name": "from scratch", "model": SMALL, "input_size": fresh,
-             "recipe": {**common_recipe(data, image_size, lr=LR), "norm_statistics": "recalibrated"}},
+             "recipe": {**common_recipe(data, image_size, optimizer), "norm_statistics": "recalibrated"}},
         ],
     }  # fmt: skip
     said = (

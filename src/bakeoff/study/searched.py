@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.data.survey import Survey
-from bakeoff.study.single import SCRATCH_SIDE, WRITTEN, Decision, short_name
+from bakeoff.study.defaults import WRITTEN
+from bakeoff.study.single import SCRATCH_SIDE, Decision, short_name
 
 METHOD_NAMES = {"tpe": "search", "random": "random search"}
 

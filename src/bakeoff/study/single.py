@@ -1,7 +1,6 @@
-"""A study of one candidate on one dataset, and what is decided for those who do not say.
+"""A study of one candidate on one dataset, laid out for those who say no more than that.
 
-The defaults are a start that is hard to be disappointed by, not the best there is; each is
-told in a line, and every one can be given instead.
+What is chosen (`defaults`) is told in a line, and all of it can be given instead.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,17 @@ from bakeoff.models.transfer import Stacked
 from bakeoff.spec import Recipe, study_from_dict
 from bakeoff.spec.candidate import PRETRAINED
 from bakeoff.spec.write import to_toml
+from bakeoff.study.defaults import (
+    ADAMW,
+    SMALL,
+    TUNING,
+    Values,
+    batch_size,
+    common_recipe,
+    fresh_epochs,
+    fresh_optimizer,
+    tuning_epochs,
+)
 from bakeoff.training.classifier import Classifier, placed
 from bakeoff.training.cost import BACKWARD
 from bakeoff.training.machine import Machine, resolve_precision
@@ -33,17 +43,8 @@ PASS_SECONDS = 240.0  # that the frozen part of a probe may take for all images
 TUNING_SECONDS = 600.0  # that a fine-tuning may take
 SMALLEST_INPUT = 64  # pixels, of a network that somebody else has trained on larger ones
 SCRATCH_SIDE = 64  # pixels, at most, for a network that starts fresh
-SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
-LR, TUNING_LR = 1e-3, 3e-4  # of AdamW, for what starts fresh and for what is taken over
-TUNING_IMAGES = 20_000  # seen in all by a network that is fine-tuned, between 3 and 20 epochs
 _OF_STEPS = ("epochs", "steps", "time", "batch_size", "optimizer", "schedule", "warmup", "clip_norm", "ema",
              "early_stop", "sampler", "sizes", "compile")  # fmt: skip
-WRITTEN = ("digits", "torchvision:MNIST", "torchvision:SVHN", "torchvision:USPS", "torchvision:KMNIST",
-           "torchvision:EMNIST", "torchvision:QMNIST", "torchvision:Omniglot",
-           "torchvision:GTSRB")  # fmt: skip
-# A mirrored letter, digit or traffic sign is another one.
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Decision:
 
     values: Values
     said: tuple[str, ...]
+    suggested: Values | None = None  # what may be added to a study whose candidate needs no recipe
 
 
 def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
@@ -130,7 +132,18 @@ def decide(wish: Wish, found: Survey, machine: Machine) -> Decision:
         "task": [task],
         "candidate": [whole],
     }
-    return Decision(values, (why, *_tuning_line(whole), _recipe_line(wish, settings)))
+    return Decision(
+        values, (why, *_tuning_line(whole), _recipe_line(wish, settings)), _beside_a_probe(wish, found, task)
+    )
+
+
+def _beside_a_probe(wish: Wish, found: Survey, task: Values) -> Values | None:
+    """Suggest a trained candidate beside a probe, in whose study nothing says how to train."""
+    if not wish.probe:
+        return None
+    trained = replace(wish, model=SMALL, probe=False, candidate={}, recipe={})
+    recipe = default_recipe(trained, found, task["image_size"], tuned=False)
+    return {"candidate": [{"name": "from scratch", "model": SMALL, "recipe": recipe}]}
 
 
 def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -> Values:
@@ -148,13 +161,19 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     if wish.probe:
         return {}
     still = tuned and not _moves(wish) and wish.candidate.get("views") is None
-    epochs = tuning_epochs(found) if tuned else min(60, max(10, round(SCRATCH_IMAGES / max(found.images, 1))))
-    fresh = not (tuned and _moves(wish))  # all that moves
+    batch = batch_size(found)
+    if tuned:
+        optimizer = TUNING if _moves(wish) else ADAMW
+    else:
+        optimizer = fresh_optimizer(
+            wish.model, classes=wish.classes or found.classes, input_size=wish.input_size or image_size,
+            batch_size=int(wish.recipe.get("batch_size") or batch),
+        )  # fmt: skip
     recipe: Values = {
-        "epochs": epochs,
-        "batch_size": batch_size(found),
+        "epochs": tuning_epochs(found) if tuned else fresh_epochs(found),
+        "batch_size": batch,
         "schedule": "one-cycle",
-        **common_recipe(wish.data, image_size, lr=LR if fresh else TUNING_LR),
+        **common_recipe(wish.data, image_size, optimizer),
         "norm_statistics": "moving" if tuned else "recalibrated",
     }
     if still:  # each image the same in every epoch: what the frozen part makes of it is computed once
@@ -162,28 +181,6 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     if {"epochs", "steps", "time"} & set(wish.recipe):
         del recipe["epochs"]
     return recipe
-
-
-def common_recipe(data: str, image_size: int, *, lr: float) -> Values:
-    """Choose what every training on images gets, of whatever length: optimizer, smoothing, augmentation."""
-    return {
-        "optimizer": {"name": "adamw", "lr": lr, "weight_decay": 0.05},
-        "label_smoothing": 0.1,
-        "augmentation": {
-            "crop": max(1, image_size // 8),
-            "flip": "none" if data in WRITTEN else "alternating",
-        },
-    }
-
-
-def batch_size(found: Survey) -> int:
-    """Choose smaller batches for few images, which would have too few steps."""
-    return 64 if found.images >= 1000 else 16
-
-
-def tuning_epochs(found: Survey) -> int:
-    """Choose the length of a fine-tuning by the number of images."""
-    return min(20, max(3, round(TUNING_IMAGES / max(found.images, 1))))
 
 
 def _tuning(wish: Wish, known: Backbone) -> Values:

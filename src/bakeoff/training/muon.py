@@ -122,6 +122,28 @@ def is_matrix(weight: Tensor) -> bool:
     return min(high, wide) >= NARROWEST and max(high, wide) <= LONGEST * min(high, wide)
 
 
+def multiplications(weights: Iterable[Tensor]) -> int:
+    """Count the multiplications of a step, those that make matrices orthogonal.
+
+    They depend on the weights alone: a network whose weights see few pixels each, such as MobileNet on small
+    images, spends more on them than on its images.
+
+    Args:
+        weights: All that the optimizer moves; on whatever device, "meta" among them.
+
+    Returns:
+        Of the five polynomials, for all matrices.
+    """
+    total = 0
+    for weight in filter(is_matrix, weights):
+        rows, columns = sorted((len(weight), weight[0].numel()))
+        if columns < WIDE * rows:
+            total += len(POLYNOMIALS) * (2 * rows * rows * columns + rows**3)
+        else:  # one product of squares for the first polynomial, four for each other; the square, the result
+            total += 2 * rows * rows * columns + (1 + 4 * (len(POLYNOMIALS) - 1)) * rows**3
+    return total
+
+
 def orthogonal(matrices_NRC: Tensor) -> Tensor:
     """Bring all singular values of matrices near one, by a polynomial of each.
 
