@@ -75,10 +75,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     for features that are no image: each column has a scale of its own, and they fill the smallest
     square row by row.
 
-    **Training.** What is None is chosen as `bakeoff train` chooses it, by the number of images, with these
-    differences: a network that was trained before sees images in the size that it was trained on (not
-    in one that depends on this machine's speed), grey images are not mirrored, for they are often
-    written, and features are neither mirrored nor shifted. An int for `random_state` gives equal results
+    **Training.** What is None is chosen as `bakeoff train` chooses it, by the network and the
+    number of images (but an `lr` without an `optimizer` is AdamW's), with these differences: a network that
+    was trained before sees images in the size that it was trained on (not in one that depends on this
+    machine's speed), grey images are not mirrored, for they are often written, and features are neither
+    mirrored nor shifted. An int for `random_state` gives equal results
     on every call with the same libraries and `threads` on processors of the same kind, unless the length
     is a `time`.
 

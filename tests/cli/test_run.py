@@ -195,7 +195,8 @@ def test_what_the_command_line_cannot_be_is_refused(
         (["--colour"], "No such option: --colour"),
         (
             ["run", "clasic"],
-            "study: got 'clasic', expected a TOML file or a shipped study; did you mean 'classic'?",
+            "study: got 'clasic', expected a TOML file, a folder with a study.toml or a shipped study; "
+            "did you mean 'classic'?",
         ),
         (["run", "smal.toml"], "study: no file smal.toml"),
     ],

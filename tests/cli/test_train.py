@@ -63,6 +63,48 @@ def test_a_candidate_is_added_by_hand_and_the_study_goes_on_in_its_folder(begins
     assert not (tmp_path / "studies").exists()
 
 
+def test_what_goes_on_in_a_folder_is_known_there_by_its_file(tmp_path):
+    first = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, out="first", **SIZE)
+    file = first.path / "study.toml"
+    file.write_text(file.read_text() + '\n[[candidate]]\nname = "more"\nmodel = "../net.py:dropout"\n')
+    bakeoff.run("first", device="cpu", threads=1, report=False)
+    command = first.folder.read_lock()["command"]
+    assert (command["study"], command["out"]) == ("first/study.toml", "first")
+    found = bakeoff.verify("first", reevaluate=True, threads=1)  # "../net.py" starts at the file's folder
+    assert [check.differing for check in found.checks if check.differing] == []
+    assert not any("not here" in reason for check in found.checks for reason in check.unchecked)
+
+
+def test_a_copy_of_a_study_file_among_other_files_is_like_any_other(tmp_path):
+    plan = api.plan_training("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, device="cpu")
+    plan.write()
+    assert study_arguments("x")["out"] == Path("x")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "study.toml").write_text(plan.text.replace("\n", "\r\n"))
+    assert study_arguments("y")["out"] == Path("y")
+    (tmp_path / "y" / "leaves").mkdir()
+    assert study_arguments("y/study.toml")["out"] == Path("studies") / plan.spec.name
+
+
+def test_a_study_named_like_a_shipped_one_goes_on(tmp_path, monkeypatch):
+    asked = {"out": "demo", "classes": 3, "recipe": {"steps": 1}, "device": "cpu"}
+    api.plan_training("net.py:plain", "digits", **asked).write()
+    again = api.plan_training("net.py:plain", "digits", **asked)  # not the study that is called so
+    assert again.spec.name == "net.py-plain-digits-3"
+    assert study_arguments("demo")["spec"].name == "demo"
+    assert study_arguments("demo/study.toml")["out"] == Path("demo")
+
+
+def test_seeds_added_by_hand_are_kept(tmp_path):
+    plan = api.plan_training("net.py:plain", "digits", out="x", classes=3, recipe={"steps": 1}, device="cpu")
+    plan.write()
+    text = plan.text.replace("seeds = [0]", "seeds = 3")
+    plan.file.write_text(text)
+    with pytest.raises(StudyError, match="was changed by hand"):
+        plan.write()
+    assert plan.file.read_text() == text
+
+
 def test_a_study_file_of_that_name_which_nobody_has_begun_goes_where_others_go(tmp_path):
     (tmp_path / "mine").mkdir()
     file = small_study.write(tmp_path / "mine").rename(tmp_path / "mine" / "study.toml")
@@ -80,7 +122,7 @@ def test_a_probe_leaves_word_of_what_can_be_trained_beside_it(weights):
     plan.file.parent.mkdir(parents=True)
     plan.file.write_text(body + "\n" + "".join(f"{line[2:]}\n" for line in marked))
     spec, _ = load_study(plan.folder)
-    assert [candidate.name for candidate in spec.candidates] == ["test_resnet", "from scratch"]
+    assert [candidate.name for candidate in spec.candidates] == ["test_resnet probe", "from scratch"]
     recipe = spec.recipe_for(spec.tasks[0], spec.candidates[1])
     assert recipe.length.amount >= 10
     assert recipe.schedule == "one-cycle"

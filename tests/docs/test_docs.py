@@ -8,11 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from typer.main import get_command
 
 import bakeoff
 from bakeoff.cli.main import app
+from bakeoff.models.catalog import build_model
 from bakeoff.spec import study_from_dict
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +53,13 @@ def test_the_python_in_the_readme_uses_names_that_exist() -> None:
     (text,) = blocks(ROOT / "README.md", "python")
     compile(text, "README.md", "exec")
     assert set(re.findall(r"bakeoff\.(\w+)", text)) <= set(bakeoff.__all__)
+
+
+def test_the_network_in_the_guide_is_one(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "docs" / "guide.md", "python")
+    (tmp_path / "my_net.py").write_text(text, encoding="utf-8")
+    network = build_model("my_net.py:build", classes=5, image_size=48, base_dir=tmp_path)
+    assert network(torch.rand(2, 3, 48, 48)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

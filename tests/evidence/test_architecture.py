@@ -47,6 +47,11 @@ def _words(svg):
     return [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
+def test_an_activation_is_called_what_it_is():
+    (only,) = stages([_row("conv", (32, 64, 64)), _row("activation", (32, 64, 64), "act", detail="gelu")])
+    assert only.marks == ("gelu",)
+
+
 def test_norms_and_activations_join_the_layer_before_them():
     first = stages(NET)[0]
     assert (first.label, first.marks, first.parameters) == ("conv 3x3", ("relu", "norm"), 896 + 128)

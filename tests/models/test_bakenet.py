@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
 
 from bakeoff.models.bakenet import WIDTHS, describe
 from bakeoff.models.catalog import build_model
 from bakeoff.models.macro import build_macro
 from bakeoff.models.whitening import Whitening, set_by_images
+from bakeoff.spec.macro import Macro
 
 
 def _trainable(network):
@@ -45,13 +45,25 @@ def test_larger_images_are_cut_into_larger_patches(pixels, side, tmp_path):
     assert seen == [(192, side, side)]
 
 
-def test_its_first_layer_waits_for_images_and_it_is_the_network_of_its_description(tmp_path):
+def test_its_first_layer_waits_for_images():
     torch.manual_seed(0)
-    network = build_model("bakenet-m", classes=3, image_size=64, base_dir=tmp_path)
-    assert isinstance(set_by_images(network), Whitening)
+    network = build_macro(describe("m", 64), 3)
+    layer = set_by_images(network)
+    assert isinstance(layer, Whitening)
+    drawn = layer.weight.clone()
+    layer.set_by([torch.rand(64, 3, 64, 64)])
+    assert not torch.equal(layer.weight, drawn)
+
+
+def test_what_a_study_would_describe_is_the_network_of_that_name(tmp_path):
+    stages = [{"width": 48, "depth": 0, "block": "plain", "down": "pool"},
+              {"width": 128, "down": "pool"}, {"width": 192, "down": "pool"}]  # fmt: skip
+    written = Macro.model_validate(
+        {"whiten": 2, "patch": 2, "stem_width": 24, "activation": "gelu", "stages": stages}
+    )
     torch.manual_seed(0)
-    described = build_macro(describe("m", 64), 3)
-    assert isinstance(network, nn.Sequential)
-    ours, theirs = network.state_dict(), described.state_dict()
+    ours = build_model("bakenet-s", classes=3, image_size=64, base_dir=tmp_path).state_dict()
+    torch.manual_seed(0)
+    theirs = build_macro(written, 3).state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)

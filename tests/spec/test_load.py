@@ -95,7 +95,8 @@ def test_an_unknown_name_suggests_a_shipped_one():
     with pytest.raises(UnknownNameError) as caught:
         load_study("clasic")
     assert str(caught.value) == (
-        "study: got 'clasic', expected a TOML file or a shipped study; did you mean 'classic'?"
+        "study: got 'clasic', expected a TOML file, a folder with a study.toml or a shipped study; "
+        "did you mean 'classic'?"
     )
 
 

@@ -176,12 +176,31 @@ def test_a_users_network_may_ask_for_numbers_and_nobodys_random_stream_moves(tmp
     drawn = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(drawn, torch.rand(1))
-    assert study.recipe.optimizer.name == "muon"  # too long to be one of its matrices
+    assert study.recipe.optimizer.name == "adamw"  # the one matrix is too long for Muon
 
 
 def test_a_network_that_is_not_there_is_refused_before_anything_is_chosen_for_it():
     with pytest.raises(UnknownNameError, match="bakenet-s"):
         _decide(model="bakenet-x")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"lr": 0.01}, ("adamw", 0.01, 0.05)), ({"name": "muon", "lr": 0.01}, ("muon", 0.01, 0.0))],
+)
+def test_a_rate_without_a_name_is_one_of_adamw(given, expected):
+    study, _ = _decide(Survey(90_000, 10, 64), model="bakenet-s", recipe={"optimizer": given})
+    chosen = study.recipe.optimizer
+    assert (chosen.name, chosen.lr, chosen.weight_decay) == expected
+
+
+def test_what_is_suggested_beside_a_probe_sees_small_images(monkeypatch):
+    monkeypatch.setattr(single, "seconds_per_image", lambda *_, **__: 1e-4)
+    wish = Wish(model="timm:resnet18", data="images/birds", probe=True)
+    decision = decide(wish, Survey(5000, 10, 500), MACHINE)
+    assert decision.values["task"][0]["image_size"] == 224
+    assert decision.suggested is not None
+    assert decision.suggested["candidate"][0]["input_size"] == 64
 
 
 def test_what_is_suggested_beside_a_probe_can_be_trained(monkeypatch):

@@ -117,9 +117,10 @@ class OneLinePlan:
             there = load_study(self.file)[0]
             if there == self.spec:
                 return
-            if there.model_copy(update={"seeds": self.spec.seeds}) != self.spec:
+            more = set(there.seeds) - set(self.spec.seeds)  # of somebody who has edited them
+            if more or there.model_copy(update={"seeds": self.spec.seeds}) != self.spec:
                 raise StudyError(
-                    f"{self.file} was changed by hand: run it with 'bakeoff run {self.folder}', "
+                    f"{self.file} was changed by hand: run it with 'bakeoff run {self.file}', "
                     "or use another --out"
                 )
         write_text(self.file, self.text)
@@ -234,7 +235,7 @@ def plan_pick(
 ) -> OneLinePlan:
     """Decide what `pick` with the same arguments would do; nothing is written."""
     from bakeoff.spec import TaskSpec
-    from bakeoff.study.pick import CANDIDATES, decide_pick, run_time
+    from bakeoff.study.pick import decide_pick, run_time
     from bakeoff.study.single import short_name
     from bakeoff.training.machine import resolve_machine
     from bakeoff.units import parse_length
@@ -252,9 +253,9 @@ def plan_pick(
     if spec is not None and spec.tasks[0].data == place:  # sizes were chosen by the machine's speed of then
         if (spec.recipe.time, len(spec.seeds)) != (parse_length(run_time(length.amount, seeds)), seeds):
             raise ConfigError(
-                f"--budget, --seeds: {folder} was begun with {spec.recipe.time} for each of its "
-                f"{len(spec.seeds)} times {CANDIDATES} runs, now {run_time(length.amount, seeds)} for "
-                f"{seeds} times {CANDIDATES}; use another --out"
+                f"--budget, --seeds: {folder} was begun with {spec.recipe.time} for a run and "
+                f"{len(spec.seeds)} seeds, now {run_time(length.amount, seeds)} and {seeds}; "
+                "use another --out"
             )
         return OneLinePlan(folder, spec, _written("run pick", spec.as_dict()), ())
     task = TaskSpec(name="data", data=place)
@@ -434,4 +435,5 @@ def _begun(folder: Path) -> StudySpec | None:
     before = StudyFolder(folder)
     if before.read_lock() is not None:
         return before.spec()
-    return load_study(folder)[0] if is_written_by_us(folder / STUDY_FILE) else None
+    file = folder / STUDY_FILE
+    return load_study(file)[0] if is_written_by_us(file) else None

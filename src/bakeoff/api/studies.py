@@ -83,6 +83,8 @@ def run(
         decoders=decoders, workers=workers, processes=processes, engine=engine, address=address, store=store,
         listener=listener,
     )  # fmt: skip
+    study = _as_file(study)
+    out = out if out is not None else _home(study, arguments["spec"])
     command = _command(study, data, on_corrupt, out=out, device=device, threads=threads)
     result = StudyResult(run_study(**arguments, command=command).folder)
     if report:
@@ -133,10 +135,11 @@ def study_arguments(
     """Turn what people write into what `run_study` and `estimate_study` take."""
     from bakeoff.study import DataOptions, EngineSettings, Selection
 
+    study = _as_file(study)
     spec, base_dir = _load(study)
     return {
         "spec": spec,
-        "out": Path(out) if out is not None else _home(study, spec),
+        "out": Path(out) if out is not None else _home(study, spec) or Path("studies") / spec.name,
         "base_dir": base_dir,
         "selection": Selection(tasks=_names(tasks), candidates=_names(only), seeds=seeds, seed=seed),
         "options": DataOptions(
@@ -187,14 +190,28 @@ def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec,
     return spec, base_dir or Path.cwd()
 
 
-def _home(study: str | Path | Mapping[str, Any] | StudySpec, spec: StudySpec) -> Path:
-    """Say where a study goes if nobody says: what `train` or `pick` has begun goes on in its own folder."""
+def _as_file(study: str | Path | Mapping[str, Any] | StudySpec) -> str | Path | Mapping[str, Any] | StudySpec:
+    """Turn a folder that holds a study's file into that file."""
     if isinstance(study, str | Path) and str(study) not in shipped_studies():
-        path = Path(os.path.expanduser(study))
-        file = path if path.name == STUDY_FILE else path / STUDY_FILE
-        if is_written_by_us(file) or (file.exists() and StudyFolder(file.parent).read_lock() is not None):
-            return file.parent
-    return Path("studies") / spec.name
+        file = Path(os.path.expanduser(study)) / STUDY_FILE
+        if os.path.isfile(file):  # Path.is_file raises for a name too long
+            return file
+    return study
+
+
+def _home(study: str | Path | Mapping[str, Any] | StudySpec, spec: StudySpec) -> Path | None:
+    """Return the folder that a study's file belongs to: where it was begun, or is to begin."""
+    from bakeoff.study.lock import holds_others
+
+    if not isinstance(study, str | Path) or str(study) in shipped_studies():
+        return None
+    file = Path(os.path.expanduser(study))
+    if file.name != STUDY_FILE or not os.path.isfile(file):
+        return None
+    lock = StudyFolder(file.parent).read_lock()
+    if lock is not None:
+        return file.parent if lock["study"]["name"] == spec.name else None
+    return file.parent if is_written_by_us(file) and not holds_others(file.parent) else None
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def run_live(study: str, arguments: dict[str, Any]) -> int:
     """Run a study with its progress on the terminal.
 
     Args:
-        study: A shipped name or a file.
+        study: A shipped name, a file, or a folder with a `study.toml`.
         arguments: The rest of what `api.run` takes.
 
     Returns:

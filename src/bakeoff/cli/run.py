@@ -17,7 +17,9 @@ def run(
     study: Annotated[
         str, typer.Argument(help="A TOML file, a folder that holds a study.toml, or a shipped study's name.")
     ],
-    out: Annotated[Path | None, typer.Option(help="The study's folder.  [studies/<name>]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The study's folder.  [studies/<name>, or where it was begun]")
+    ] = None,
     data: Annotated[
         list[str] | None, typer.Option(help="Where a source lies: NAME=PATH, or PATH if there is one source.")
     ] = None,

@@ -24,7 +24,7 @@ MOST_BOXES = 35  # five lines of seven; a longer network is drawn by resolution
 
 # Kinds that get no box of their own
 _JOINS = ("norm", "activation", "dropout", "flatten", "identity", "parameters")
-_MARKS = {"norm": "norm", "activation": "relu", "dropout": "dropout"}
+_MARKS = {"norm": "norm", "activation": "relu", "dropout": "dropout"}  # older tables name no activation
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _CLASSES = {"conv": "conv", "pool": "pool", "dense": "dense", "input": "input"}
 
@@ -57,7 +57,7 @@ class Stage:
     parameters: int
     multiplications: int
     names: tuple[str, ...]  # of the layers that it stands for
-    marks: tuple[str, ...] = ()  # "relu", "norm", "dropout", in order
+    marks: tuple[str, ...] = ()  # "relu", "gelu", "norm", "dropout", in order
     count: int = 1
 
     @property
@@ -246,7 +246,8 @@ def _join(rows: Iterable[Mapping[str, Any]]) -> list[Stage]:
 
 
 def _joined(stage: Stage, kind: str, row: Mapping[str, Any]) -> Stage:
-    mark = _MARKS.get(kind)
+    named = str(row.get("detail", "")) if kind == "activation" else ""
+    mark = named or _MARKS.get(kind)
     marks = stage.marks if mark is None or mark in stage.marks else (*stage.marks, mark)
     return replace(stage, marks=marks, parameters=stage.parameters + int(row["parameters"]))
 

@@ -21,14 +21,15 @@ Row = dict[str, Any]  # name, kind, detail, output_shape, parameters, trainable,
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Sigmoid, nn.Tanh,
+                nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.PReLU, nn.Softmax)  # fmt: skip
 _KINDS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
     ("conv", _CONVS),
     ("dense", (nn.Linear,)),
     ("norm", (*_NORMS, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)),
     ("pool", (MaxPool2dSame, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
               GlobalAveragePool)),
-    ("activation", (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU, nn.Sigmoid, nn.Tanh,
-                    nn.Hardswish, nn.Hardsigmoid, nn.Mish, nn.PReLU, nn.Softmax)),
+    ("activation", _ACTIVATIONS),
     ("dropout", (nn.Dropout, nn.Dropout2d)),
     ("flatten", (nn.Flatten,)),
 )  # fmt: skip
@@ -150,7 +151,9 @@ def _kind(module: nn.Module) -> str:
 
 
 def _detail(module: nn.Module) -> str:
-    """Say the window and the stride, as people do: ``3x3, stride 2``."""
+    """Say the window and the stride, as people do: ``3x3, stride 2``; of an activation, which one."""
+    if isinstance(module, _ACTIVATIONS):
+        return type(module).__name__.lower()
     kernel, stride = getattr(module, "kernel_size", None), getattr(module, "stride", None)
     if kernel is None:
         return ""

@@ -4,7 +4,7 @@ study.lock            spec, command, versions and hardware, digests of images, s
 results.csv           a row per run
 results.json          the same with every metric
 report.html           the page
-study.toml            only from `bakeoff train`: the study as a file
+study.toml            only from `bakeoff train`, `search` and `run pick`: the study as a file
 tasks/<task>/task.json      classes, counts, the names of the test images
 tasks/<task>/manifest.csv.gz    every image that was read: file, class, part, SHA-256 of its contents
 tasks/<task>/examples.npz   small copies of the images that the report shows

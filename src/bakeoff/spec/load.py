@@ -66,12 +66,13 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
     if path.suffix == ".toml" or os.path.isfile(path):  # Path.is_file raises for a name too long
         return _parse(_read(path), path.name), path.resolve().parent
     if text not in shipped_studies() and os.path.isfile(path / STUDY_FILE):
-        return _parse(_read(path / STUDY_FILE), STUDY_FILE), path.resolve()
+        return load_study(path / STUDY_FILE)
     if text in shipped_studies():
         file = resources.files("bakeoff.spec") / "shipped" / f"{text}.toml"
         return _parse(file.read_text(encoding="utf-8"), f"{text}.toml"), None
     raise UnknownNameError(
-        f"study: got {text!r}, expected a TOML file or a shipped study{nearest(text, shipped_studies())}"
+        f"study: got {text!r}, expected a TOML file, a folder with a {STUDY_FILE} or a shipped study"
+        f"{nearest(text, shipped_studies())}"
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from bakeoff.data.survey import Survey
-from bakeoff.models.catalog import build_model
+from bakeoff.models.catalog import build_model, check_model
 from bakeoff.models.summary import summarise
 from bakeoff.models.user_file import is_user_model
 from bakeoff.training.cost import BACKWARD
 from bakeoff.training.loop import own_global_state
-from bakeoff.training.muon import multiplications
+from bakeoff.training.muon import is_matrix, multiplications
 
 SMALL = "bakenet-s"  # that starts fresh where nobody names a network
 SCRATCH_IMAGES = 600_000  # seen in all by a network that starts fresh, between 10 and 60 epochs
@@ -63,13 +63,18 @@ def fresh_optimizer(model: str, *, classes: int, input_size: int, batch_size: in
     Raises:
         BakeoffError: There is no such network, or it fails.
     """
+    check_model(model, Path())  # before anything of a user's file runs
     # A user's network may ask for numbers, which one without memory has not.
     where = torch.device("cpu" if is_user_model(model) else "meta")
     with own_global_state(where), where:
         network = build_model(model, classes=max(classes, 2), image_size=input_size, base_dir=Path())
         own = summarise(network, input_size).multiplications
-    share = multiplications(network.parameters()) / max(1, BACKWARD * own * batch_size)
-    return dict(MUON if share <= MUON_SHARE else ADAMW)
+    moved = [weight for weight in network.parameters() if weight.requires_grad]
+    in_matrices = sum(weight.numel() for weight in moved if is_matrix(weight))
+    # What is no matrix moves by AdamW, but at Muon's rate.
+    mostly = 2 * in_matrices > sum(weight.numel() for weight in moved)
+    share = multiplications(moved) / max(1, BACKWARD * own * batch_size)
+    return dict(MUON if mostly and share <= MUON_SHARE else ADAMW)
 
 
 def fresh_epochs(found: Survey) -> int:

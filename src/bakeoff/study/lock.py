@@ -100,17 +100,33 @@ def _with_results(folder: StudyFolder, spec: StudySpec) -> dict[str, Any]:
     return values if ended else {"name": spec.name}
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a folder with files of somebody else's, and what is no folder."""
+def holds_others(path: Path) -> bool:
+    """Tell whether a folder in which no study was begun holds files that are not ours.
+
+    Args:
+        path: It may be missing.
+
+    Returns:
+        False where there is nothing but what `bakeoff train` or a process killed at its first lock leaves.
+
+    Raises:
+        ConfigError: It is no folder, or cannot be read.
+    """
     try:
         names = [entry.name for entry in path.iterdir()]
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise ConfigError(f"--out: {path}: {error.strerror}; expected a new or a study's folder") from None
-    # `bakeoff train` puts its study's file there; a process killed at its first lock leaves the others.
     ours = (".claim", STUDY_FILE)
-    if any(name not in ours and not (name.startswith(".") and name.endswith(".partial")) for name in names):
+    return any(
+        name not in ours and not (name.startswith(".") and name.endswith(".partial")) for name in names
+    )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder with files of somebody else's, and what is no folder."""
+    if holds_others(path):
         raise StudyError(f"--out: {path} is not empty and holds no study; expected a new or a study's folder")
 
 

@@ -141,9 +141,11 @@ def _beside_a_probe(wish: Wish, found: Survey, task: Values) -> Values | None:
     """Suggest a trained candidate beside a probe, in whose study nothing says how to train."""
     if not wish.probe:
         return None
-    trained = replace(wish, model=SMALL, probe=False, candidate={}, recipe={})
+    size = min(task["image_size"], SCRATCH_SIDE)
+    trained = replace(wish, model=SMALL, probe=False, candidate={}, recipe={}, input_size=size)
     recipe = default_recipe(trained, found, task["image_size"], tuned=False)
-    return {"candidate": [{"name": "from scratch", "model": SMALL, "recipe": recipe}]}
+    candidate = {"name": "from scratch", "model": SMALL, "input_size": size, "recipe": recipe}
+    return {"candidate": [candidate]}
 
 
 def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -> Values:
@@ -164,6 +166,8 @@ def default_recipe(wish: Wish, found: Survey, image_size: int, *, tuned: bool) -
     batch = batch_size(found)
     if tuned:
         optimizer = TUNING if _moves(wish) else ADAMW
+    elif "optimizer" in wish.recipe:  # a rate without a name is one of AdamW's
+        optimizer = ADAMW
     else:
         optimizer = fresh_optimizer(
             wish.model, classes=wish.classes or found.classes, input_size=wish.input_size or image_size,
