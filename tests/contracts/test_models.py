@@ -20,11 +20,14 @@ def build(classes, image_size):
 CLASSES = 4
 
 
-# Its blocks are those of wide-resnet16-4, at a twelfth of the work.
-LARGE = [pytest.param("wide-resnet28-10", marks=pytest.mark.slow)]
+# Their layers are those of wide-resnet16-4 and bakenet-s, at several times the work.
+LARGE = ("wide-resnet28-10", "bakenet-m")
 
 
-@pytest.fixture(params=[*(name for name in MODELS if name != LARGE[0].values[0]), *LARGE, "my_net.py:build"])
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in MODELS]
+    + ["my_net.py:build"]
+)
 def name(request):
     return request.param
 

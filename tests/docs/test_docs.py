@@ -15,7 +15,7 @@ from typer.main import get_command
 import bakeoff
 from bakeoff.cli.main import app
 from bakeoff.models.catalog import build_model
-from bakeoff.spec import study_from_dict
+from bakeoff.spec import shipped_studies, study_from_dict
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -53,6 +53,11 @@ def test_the_python_in_the_readme_uses_names_that_exist() -> None:
     (text,) = blocks(ROOT / "README.md", "python")
     compile(text, "README.md", "exec")
     assert set(re.findall(r"bakeoff\.(\w+)", text)) <= set(bakeoff.__all__)
+
+
+def test_the_help_of_run_names_every_shipped_study() -> None:
+    (argument,) = (p for p in get_command(app).commands["run"].params if p.name == "study")  # type: ignore[attr-defined]
+    assert all(name in argument.help for name in (*shipped_studies(), "pick"))
 
 
 def test_the_network_in_the_guide_is_one(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ PICK = "pick"  # the study for any images, which is laid out by their number and
 
 def run(
     study: Annotated[
-        str, typer.Argument(help="A TOML file, a folder that holds a study.toml, or a shipped study's name.")
+        str,
+        typer.Argument(
+            help="A TOML file, a folder with a study.toml, or one of demo, classic, sprint-cifar10 and pick."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="The study's folder.  [studies/<name>, or where it was begun]")
