@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from studies import make_study
 
-from bakeoff.evidence.deduplicated import without_images
+from bakeoff.evidence.deduplicated import deduplicated_results, without_images
 from bakeoff.evidence.results import write_results
-from bakeoff.evidence.runs import load_runs
+from bakeoff.evidence.runs import as_recorded, load_runs
 from bakeoff.evidence.summarise import summarise_study
 from bakeoff.records import Predictions, StudyFolder
 from bakeoff.records.checks import TaskChecks
@@ -54,6 +54,9 @@ def test_the_accuracy_without_twins_is_that_counted_by_hand(folder: StudyFolder)
     spec = folder.spec()
     write_results(folder, spec)
     told = json.loads(folder.json_path.read_text())["deduplicated"]
+    recorded = [as_recorded(r.record, folder.run(r.record.task, r.record.candidate, r.record.seed))
+                for r in load_runs(folder)]  # fmt: skip
+    assert deduplicated_results(folder, spec, recorded)["deduplicated"] == told
     assert set(told) == {"5 classes"}
     assert told["5 classes"]["left_out"] == 10
     rows = {(row["candidate"], row["seed"]): row for row in told["5 classes"]["runs"]}

@@ -7,7 +7,8 @@ import pytest
 from studies import make_study
 
 from bakeoff.errors import StudyError
-from bakeoff.evidence.runs import load_runs
+from bakeoff.evidence.results import result_rows, results_csv
+from bakeoff.evidence.runs import as_recorded, load_runs
 from bakeoff.records import StudyFolder
 
 
@@ -74,3 +75,19 @@ def test_a_damaged_file_of_predictions_is_one_line_and_no_traceback(folder: Stud
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(StudyError, match=r"predictions\.npz"):
         load_runs(folder)
+
+
+def test_runs_that_are_known_are_not_read_and_give_the_same_table(folder: StudyFolder) -> None:
+    read = {(run.record.task, run.record.candidate, run.record.seed): run for run in load_runs(folder)}
+    known = {key: as_recorded(run.record, folder.run(*key)) for key, run in read.items()}
+    proved = results_csv(result_rows(folder))
+    assert results_csv(result_rows(folder, runs=load_runs(folder, known=known))) == proved
+    to_come = dict.fromkeys([("5 classes", "model1", 0)])
+    assert [run.record.seed for run in load_runs(folder, known=to_come)].count(0) == 5
+    for key in known:
+        folder.run(*key).record_path.unlink()
+    assert load_runs(folder) == []
+    assert results_csv(result_rows(folder, runs=load_runs(folder, known=known))) == proved
+    some = {key: run for key, run in known.items() if key[0] == "5 classes"}
+    assert [run.record.task for run in load_runs(folder, known=some)] == ["5 classes"] * 6
+    assert load_runs(folder, task="16 classes", known=some) == []

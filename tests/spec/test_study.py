@@ -80,7 +80,7 @@ def refusal(values: Any) -> str:
         ("recipe", 5, "recipe: got 5, expected a table"),
         ("seeds", 0, "seeds: got 0, expected 1 to 1000, or a list such as [0, 1, 2]"),
         ("seeds", 2026, "seeds: got 2026, expected 1 to 1000, or a list such as [0, 1, 2]"),
-        ("seeds", True, "seeds: got true, expected a list"),
+        ("seeds", True, "seeds: got True, expected a list"),
         ("seeds", "3", "seeds: got '3', expected a list"),
         ("seeds", ["1"], "seeds[1]: got '1', expected a whole number"),
         ("seeds", [], "seeds: got an empty list, expected a list with a length of at least 1"),
@@ -334,9 +334,9 @@ def test_what_is_resolved_can_be_read_as_a_study_again():
 
 
 def test_seeds_may_be_given_as_their_number():
-    spec = study_from_dict(changed("seeds", 3))
+    spec = study_from_dict(changed("seeds", 3), "mine.toml")
     assert spec.seeds == (0, 1, 2)
-    assert spec == study_from_dict(changed("seeds", [0, 1, 2]))
+    assert spec == study_from_dict(changed("seeds", [0, 1, 2]), "mine.toml")
 
 
 def test_a_task_has_at_most_the_studys_seeds():

@@ -13,6 +13,7 @@ import small_study
 import torch
 
 from bakeoff.errors import BusyError, StudyError
+from bakeoff.evidence.results import result_rows, results_csv
 from bakeoff.records import StudyFolder
 from bakeoff.study import Quiet, Selection, runner
 from bakeoff.training import machine
@@ -124,6 +125,8 @@ def test_the_tables_are_written_after_each_run(tmp_path):
 
     small_study.train(tmp_path, small_study.study(recipe={"epochs": 1}), listener=Reader())
     assert seen == [["plain"], ["plain", "dropout"]]
+    folder = StudyFolder(tmp_path / "out")
+    assert folder.csv_path.read_text() == results_csv(result_rows(folder))  # as the predictions prove them
 
 
 def test_a_checkpoint_that_a_killed_process_left_beside_its_record_is_removed(ended, folder):

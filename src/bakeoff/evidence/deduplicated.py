@@ -71,9 +71,17 @@ def deduplicated_results(folder: StudyFolder, spec: StudySpec, runs: Sequence[Ru
         if checks is not None:
             twins = checks.test_twins
             own = [run for run in runs if twins and run.record.task == task.name]
-            rows = [_row(run, without_twins(run, twins)) for run in own if run.test is not None]
+            with_test = [_with_test(run) for run in own]
+            rows = [_row(run, without_twins(run, twins)) for run in with_test if run.test is not None]
             found[task.name] = {"left_out": len(twins), "runs": rows}
     return {"deduplicated": found} if found else {}
+
+
+def _with_test(run: Run) -> Run:
+    """Read the test predictions of a run that was taken at its record's word."""
+    if run.test is not None or not run.finished or run.folder is None:
+        return run
+    return replace(run, test=run.folder.read_predictions("test"))
 
 
 def _row(run: Run, kept: Run) -> Mapping[str, Any]:

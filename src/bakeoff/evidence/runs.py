@@ -7,7 +7,9 @@ so no table can say what the predictions do not.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bakeoff.errors import StudyError
 from bakeoff.evidence.metrics import METRICS, measure
@@ -35,13 +37,23 @@ class Run:
         return self.metrics.get(name)
 
 
-def load_runs(folder: StudyFolder, spec: StudySpec | None = None, task: str | None = None) -> list[Run]:
+Key = tuple[str, str, int]  # task, candidate, seed
+
+
+def load_runs(
+    folder: StudyFolder,
+    spec: StudySpec | None = None,
+    task: str | None = None,
+    known: Mapping[Key, Run | None] = MappingProxyType({}),
+) -> list[Run]:
     """Read the ended runs of a study, or of one task.
 
     Args:
         folder: The study.
         spec: Which runs, when not all those of the folder's lock.
         task: The name of a task; None is all.
+        known: Runs that need not be read, because this process has just scored them; None for one that
+            has not ended.
 
     Returns:
         The runs in the study's order.
@@ -50,17 +62,46 @@ def load_runs(folder: StudyFolder, spec: StudySpec | None = None, task: str | No
         StudyError: A record contradicts its predictions, or a file cannot be read.
     """
     spec = spec or folder.spec()
-    return [_load(folder, record) for record in folder.records(spec) if task in (None, record.task)]
+    found = []
+    for one in spec.tasks:
+        for candidate in spec.candidates_of(one) if task in (None, one.name) else ():
+            for seed in spec.seeds_of(one):
+                key = one.name, candidate.name, seed
+                run = known[key] if key in known else _load(folder.run(*key))
+                found += [run] if run is not None else []
+    return found
 
 
-def _load(folder: StudyFolder, record: RunRecord) -> Run:
+def as_recorded(record: RunRecord, folder: RunFolder) -> Run:
+    """Take a run at its record's word, which this process has just computed: nothing is read back.
+
+    Args:
+        record: Of a run that has ended.
+        folder: Where it lies.
+
+    Returns:
+        The run without its predictions.
+    """
     if record.status != "finished":
         return Run(record=record, test=None, validation=None, metrics={})
-    run_folder = folder.run(record.task, record.candidate, record.seed)
-    test, validation = run_folder.read_predictions("test"), run_folder.read_predictions("validation")
-    metrics = {
+    return Run(record=record, test=None, validation=None, metrics=_recorded(record), folder=folder)
+
+
+def _recorded(record: RunRecord) -> dict[str, float]:
+    return {
         name: value for name, value in record.metrics.items() if value is not None and math.isfinite(value)
     }
+
+
+def _load(run_folder: RunFolder) -> Run | None:
+    """Read a run that has ended, and prove its metrics; None where there is none."""
+    record = run_folder.read()
+    if record is None:
+        return None
+    if record.status != "finished":
+        return Run(record=record, test=None, validation=None, metrics={})
+    test, validation = run_folder.read_predictions("test"), run_folder.read_predictions("validation")
+    metrics = _recorded(record)
     for split, predictions in (("test", test), ("validation", validation)):
         if predictions is not None and len(predictions.label_N):
             proved = measure(predictions, split)

@@ -10,6 +10,8 @@ part 8 (whitening); Jordan, arXiv 2404.00498 (GELU, the maximum before the norm)
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from bakeoff.models.macro import build_macro
@@ -35,9 +37,9 @@ def describe(size: str, image_size: int) -> Macro:
     ('plain/residual 48x0 128x1 192x1, stem plain 24, gelu, whitened 2', 2)
     """
     stem, first, second, third = WIDTHS[size]
-    patch = 1 if image_size < 48 else 2 if image_size < 96 else 4
+    patch: Literal[1, 2, 4] = 1 if image_size < 48 else 2 if image_size < 96 else 4
     return Macro(
-        whiten=2 if patch == 1 else patch,
+        whiten=4 if patch == 4 else 2,
         patch=patch,
         stem_width=stem,
         activation="gelu",

@@ -133,7 +133,7 @@ for _name in WIDTHS:
         f"bakenet-{_name}",
         ModelEntry(
             build=partial(bakenet, _name),
-            source="Page, 'How to Train Your ResNet', 2018; Jordan, arXiv 2404.00498; docs/findings.md",
+            source="Jordan, arXiv 2404.00498; Page, 2018",
             summary="whitened patches, two residual pairs of {} and {} filters".format(*WIDTHS[_name][2:]),
             smallest=8,
         ),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from bakeoff.evidence.results import write_results
+from bakeoff.evidence.runs import Key, Run, as_recorded, load_runs
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
 from bakeoff.records.digests import forget_run, note_files, note_runs, noted_runs
 from bakeoff.spec import StudySpec
@@ -18,8 +19,8 @@ from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.progress import PlannedRun, StudyListener
 from bakeoff.training.job import Job
 
-FREE_SECONDS = 1.0  # of upkeep, in which every run is noted at once
-SHARE = 0.005  # of a study's time, that upkeep may take after these
+FREE_SECONDS = 0.5  # of upkeep, in which every run is noted at once
+SHARE = 0.0025  # of a study's time, that upkeep may take after these
 
 
 class Bookkeeping:
@@ -40,6 +41,10 @@ class Bookkeeping:
         self._noted = noted_runs(folder)  # when this command began; it alone writes the lock
         self._unnoted: list[RunFolder] = []
         self._upkeep = Upkeep()
+        # What the tables need not read: runs that this command has scored, and None for those to come.
+        self._known: dict[Key, Run | None] = {
+            run.job.key: None for run in planned if not run_folder_of(folder, run.job).record_path.exists()
+        }
 
     def next_order(self, checkpoint_seconds: float) -> Order | None:
         """Take the next run; None when it has ended before."""
@@ -63,10 +68,11 @@ class Bookkeeping:
     def close(self, order: Order, record: RunRecord) -> None:
         """Note and tell that a run has ended."""
         self._unnoted.append(order.folder)
+        self._known[order.job.key] = as_recorded(record, order.folder)
         if self._upkeep.is_due:
             with self._upkeep.timed():
                 self.write_notes()
-                write_results(self.folder, self.spec)
+                self.write_tables()
         self.listener.on_run_end(order.job, record)
         self._end(self._position[order.job.key], record)
 
@@ -75,6 +81,10 @@ class Bookkeeping:
         if self._unnoted:
             note_runs(self.folder, self._unnoted)
             self._unnoted.clear()
+
+    def write_tables(self) -> None:
+        """Write the tables of all runs that have ended so far."""
+        write_results(self.folder, self.spec, load_runs(self.folder, self.spec, known=self._known))
 
     def _is_noted(self, run: RunFolder) -> bool:
         return run.path.relative_to(self.folder.path).as_posix() in self._noted
@@ -99,8 +109,8 @@ class Bookkeeping:
 class Upkeep:
     """Keeps what grows with every run, lock and tables, from taking a share of a large study's time.
 
-    They are written after every run until that has taken a second in all, and then as often as it stays
-    below half a percent of the time.
+    They are written after every run until that has taken half a second in all, and then as often as it
+    stays below a quarter of a percent of the time.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from bakeoff.data.prepare import TaskData
 from bakeoff.errors import ResourceError
-from bakeoff.evidence.results import write_results
 from bakeoff.records import RunFolder, RunRecord, StudyFolder, claim_folder
 from bakeoff.records.digests import note_files
 from bakeoff.spec import StudySpec
@@ -210,7 +209,7 @@ def _run_all(
         _drive(work, engine, Ears(listener), checkpoint_seconds)
     finally:
         work.write_notes()
-    write_results(folder, spec)
+    work.write_tables()
     return [work.records[position] for position in range(len(planned))]
 
 
