@@ -63,14 +63,16 @@ def test_a_candidate_is_added_by_hand_and_the_study_goes_on_in_its_folder(begins
     assert not (tmp_path / "studies").exists()
 
 
-def test_what_goes_on_in_a_folder_is_known_there_by_its_file(tmp_path):
-    first = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, out="first", **SIZE)
+@pytest.mark.parametrize("out", ["first", None])
+def test_what_goes_on_in_a_folder_is_known_there_by_its_file(out, tmp_path):
+    first = bakeoff.train("net.py:plain", "digits", classes=3, recipe={"epochs": 1}, out=out, **SIZE)
     file = first.path / "study.toml"
-    file.write_text(file.read_text() + '\n[[candidate]]\nname = "more"\nmodel = "../net.py:dropout"\n')
-    bakeoff.run("first", device="cpu", threads=1, report=False)
+    net = "/".join([".."] * len(first.path.parts)) + "/net.py:dropout"
+    file.write_text(file.read_text() + f'\n[[candidate]]\nname = "more"\nmodel = "{net}"\n')
+    bakeoff.run(first.path, device="cpu", threads=1, report=False)
     command = first.folder.read_lock()["command"]
-    assert (command["study"], command["out"]) == ("first/study.toml", "first")
-    found = bakeoff.verify("first", reevaluate=True, threads=1)  # "../net.py" starts at the file's folder
+    assert (command["study"], command["out"]) == (str(file), str(first.path))
+    found = bakeoff.verify(first.path, reevaluate=True, threads=1)  # "../net.py" starts at the file's folder
     assert [check.differing for check in found.checks if check.differing] == []
     assert not any("not here" in reason for check in found.checks for reason in check.unchecked)
 

@@ -5,7 +5,6 @@ What people write becomes here what `bakeoff.study` takes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from bakeoff.api.places import Where, locations
 from bakeoff.api.results import StudyResult
 from bakeoff.records import StudyFolder
-from bakeoff.spec import StudySpec, load_study, shipped_studies, study_from_dict
-from bakeoff.spec.load import STUDY_FILE, is_written_by_us
+from bakeoff.spec import StudySpec, load_study, study_from_dict
+from bakeoff.spec.load import STUDY_FILE, is_written_by_us, study_file
 
 if TYPE_CHECKING:
     from bakeoff.study import Estimate, StudyListener
@@ -83,7 +82,6 @@ def run(
         decoders=decoders, workers=workers, processes=processes, engine=engine, address=address, store=store,
         listener=listener,
     )  # fmt: skip
-    study = _as_file(study)
     out = out if out is not None else _home(study, arguments["spec"])
     command = _command(study, data, on_corrupt, out=out, device=device, threads=threads)
     result = StudyResult(run_study(**arguments, command=command).folder)
@@ -135,7 +133,6 @@ def study_arguments(
     """Turn what people write into what `run_study` and `estimate_study` take."""
     from bakeoff.study import DataOptions, EngineSettings, Selection
 
-    study = _as_file(study)
     spec, base_dir = _load(study)
     return {
         "spec": spec,
@@ -178,7 +175,11 @@ def _command(
         flags += ["--device", device]
     if threads is not None:
         flags += ["--threads", str(threads)]
-    return {"study": str(study), "flags": flags, "out": None if out is None else str(out)}
+    return {
+        "study": str(study_file(study) or study),
+        "flags": flags,
+        "out": None if out is None else str(out),
+    }
 
 
 def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec, Path]:
@@ -190,23 +191,12 @@ def _load(study: str | Path | Mapping[str, Any] | StudySpec) -> tuple[StudySpec,
     return spec, base_dir or Path.cwd()
 
 
-def _as_file(study: str | Path | Mapping[str, Any] | StudySpec) -> str | Path | Mapping[str, Any] | StudySpec:
-    """Turn a folder that holds a study's file into that file."""
-    if isinstance(study, str | Path) and str(study) not in shipped_studies():
-        file = Path(os.path.expanduser(study)) / STUDY_FILE
-        if os.path.isfile(file):  # Path.is_file raises for a name too long
-            return file
-    return study
-
-
 def _home(study: str | Path | Mapping[str, Any] | StudySpec, spec: StudySpec) -> Path | None:
     """Return the folder that a study's file belongs to: where it was begun, or is to begin."""
     from bakeoff.study.lock import holds_others
 
-    if not isinstance(study, str | Path) or str(study) in shipped_studies():
-        return None
-    file = Path(os.path.expanduser(study))
-    if file.name != STUDY_FILE or not os.path.isfile(file):
+    file = study_file(study) if isinstance(study, str | Path) else None
+    if file is None or file.name != STUDY_FILE:
         return None
     lock = StudyFolder(file.parent).read_lock()
     if lock is not None:

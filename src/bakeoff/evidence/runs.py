@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from bakeoff.errors import StudyError
@@ -84,13 +84,10 @@ def as_recorded(record: RunRecord, folder: RunFolder) -> Run:
     """
     if record.status != "finished":
         return Run(record=record, test=None, validation=None, metrics={})
-    return Run(record=record, test=None, validation=None, metrics=_recorded(record), folder=folder)
-
-
-def _recorded(record: RunRecord) -> dict[str, float]:
-    return {
+    metrics = {
         name: value for name, value in record.metrics.items() if value is not None and math.isfinite(value)
     }
+    return Run(record=record, test=None, validation=None, metrics=metrics, folder=folder)
 
 
 def _load(run_folder: RunFolder) -> Run | None:
@@ -98,16 +95,17 @@ def _load(run_folder: RunFolder) -> Run | None:
     record = run_folder.read()
     if record is None:
         return None
-    if record.status != "finished":
-        return Run(record=record, test=None, validation=None, metrics={})
+    told = as_recorded(record, run_folder)
+    if not told.finished:
+        return told
     test, validation = run_folder.read_predictions("test"), run_folder.read_predictions("validation")
-    metrics = _recorded(record)
+    metrics = dict(told.metrics)
     for split, predictions in (("test", test), ("validation", validation)):
         if predictions is not None and len(predictions.label_N):
             proved = measure(predictions, split)
             _refuse_contradiction(run_folder, metrics, proved)
             metrics.update(proved)
-    return Run(record=record, test=test, validation=validation, metrics=metrics, folder=run_folder)
+    return replace(told, test=test, validation=validation, metrics=metrics)
 
 
 def _refuse_contradiction(

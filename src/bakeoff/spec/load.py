@@ -61,12 +61,9 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
         ConfigError: The file is not TOML, or its content is refused.
         UnknownNameError: There is neither such a file nor such a shipped study.
     """
-    text = str(name_or_path)
-    path = Path(os.path.expanduser(text))  # Path.expanduser raises for an unknown user
-    if path.suffix == ".toml" or os.path.isfile(path):  # Path.is_file raises for a name too long
+    text, path = str(name_or_path), study_file(name_or_path)
+    if path is not None:
         return _parse(_read(path), path.name), path.resolve().parent
-    if text not in shipped_studies() and os.path.isfile(path / STUDY_FILE):
-        return load_study(path / STUDY_FILE)
     if text in shipped_studies():
         file = resources.files("bakeoff.spec") / "shipped" / f"{text}.toml"
         return _parse(file.read_text(encoding="utf-8"), f"{text}.toml"), None
@@ -74,6 +71,23 @@ def load_study(name_or_path: str | Path) -> tuple[StudySpec, Path | None]:
         f"study: got {text!r}, expected a TOML file, a folder with a {STUDY_FILE} or a shipped study"
         f"{nearest(text, shipped_studies())}"
     )
+
+
+def study_file(name_or_path: str | Path) -> Path | None:
+    """Find the file that people mean by a file's path, or by that of a folder with a `study.toml`.
+
+    Args:
+        name_or_path: As for `load_study`.
+
+    Returns:
+        The file, which is there unless it was named by its ending; None for all else, shipped studies too.
+    """
+    path = Path(os.path.expanduser(str(name_or_path)))  # Path.expanduser raises for an unknown user
+    if path.suffix == ".toml" or os.path.isfile(path):  # Path.is_file raises for a name too long
+        return path
+    if str(name_or_path) in shipped_studies() or not os.path.isfile(path / STUDY_FILE):
+        return None
+    return path / STUDY_FILE
 
 
 def is_written_by_us(file: Path) -> bool:
