@@ -9,7 +9,7 @@ import torch
 from timm.layers import ScaledStdConv2d, create_conv2d
 from torch import nn
 
-from bakeoff.models import convolutions, keras_layers
+from bakeoff.models import convolutions
 from bakeoff.models.convolutions import hasten_convolutions, plain_convolutions
 from bakeoff.models.keras_layers import Conv2dSame
 from bakeoff.models.mobilenet import MobileNet
@@ -59,18 +59,6 @@ def test_a_1x1_convolution_of_a_small_map_is_the_same_as_a_product(layer, precis
     close = {} if precision == torch.float32 else {"rtol": 0.05, "atol": 0.05}
     for ours, torchs in zip(found[1], found[0], strict=True):
         torch.testing.assert_close(ours, torchs, **close)
-
-
-@pytest.mark.parametrize(("size", "padded"), [(2, 1), (3, 0)])
-def test_depthwise_maps_of_2x2_are_padded_beforehand_with_the_same_result(size, padded, monkeypatch):
-    layer = Conv2dSame(6, 6, 3, groups=6)
-    values_BCHW = torch.randn(4, 6, size, size)
-    expected = nn.functional.conv2d(values_BCHW, layer.weight, layer.bias, padding=1, groups=6)
-    calls = []
-    pad = nn.functional.pad
-    monkeypatch.setattr(keras_layers.functional, "pad", lambda *a, **k: calls.append(1) or pad(*a, **k))
-    torch.testing.assert_close(layer(values_BCHW), expected)
-    assert len(calls) == padded
 
 
 def test_a_network_may_be_pickled():
@@ -194,7 +182,7 @@ def test_a_copy_of_a_network_uses_its_own_weights():
         for layer in _depthwise(network):
             layer.weight.zero_()
     assert torch.equal(other(torch.zeros(1, 3, 32, 32)), before)
-    assert all("InFull" not in type(layer).__name__ for layer in _depthwise(other))
+    assert all("ByChannel" not in type(layer).__name__ for layer in _depthwise(other))
 
 
 def test_hastened_convolutions_become_plain_again():

@@ -17,7 +17,8 @@ def run(
     study: Annotated[
         str,
         typer.Argument(
-            help="A TOML file, a folder with a study.toml, or one of demo, classic, sprint-cifar10 and pick."
+            help="A TOML file, a folder with a study.toml, or one of demo, classic, sprint-cifar10, "
+            "hour-pretrained and pick."
         ),
     ],
     out: Annotated[

@@ -5,7 +5,7 @@ EPYC with avx512_bf16; docs/findings.md has the tables):
 
 - The gradients of a depthwise convolution in bfloat16 take up to eighty times as long as in
   float32. Such layers leave the mixed precision around them; they hold hardly any of a network's
-  work.
+  work. What is slow in float32, too, `depthwise` has otherwise.
 - A 1x1 convolution of a map of few pixels takes up to five times as long as the matrix product
   that it is.
 
@@ -19,12 +19,13 @@ matrix unit multiplies bfloat16 (AMX; Intel Xeon, 2026-11-27) there is a third:
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bakeoff.models.depthwise import borders, convolve, is_depthwise
 from bakeoff.models.keras_layers import Conv2dSame
 
 SMALL_MAP = 9  # pixels of a map, up to which a matrix product is the faster one
@@ -40,22 +41,33 @@ class _Front(nn.Module):
         return _revived, type(self).__bases__, self.__dict__
 
 
-class _InFull(_Front):
+class _ByChannel(_Front):
     """Put before a depthwise convolution's class: its inputs become float32, and its output theirs.
 
     Only where gradients will be asked for: forward alone is fast in either.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, int]
+
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Convolve."""
         parent: Any = super()
         moves = images_BCHW.requires_grad or any(p.requires_grad for p in self.parameters())
-        backward = torch.is_grad_enabled() and moves
-        if not backward or images_BCHW.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        if not torch.is_grad_enabled() or not moves or images_BCHW.device.type != "cpu":
             return parent.forward(images_BCHW)  # type: ignore[no-any-return]
+        mixed = torch.is_autocast_enabled("cpu")
+        layer = cast("nn.Conv2d", self)
+        around = borders(layer, type(self).__bases__[1], *images_BCHW.shape[-2:])
         with torch.autocast("cpu", enabled=False):
-            found: Tensor = parent.forward(images_BCHW.float())
-        return found.to(torch.get_autocast_dtype("cpu"))
+            full_BCHW = images_BCHW.float() if mixed else images_BCHW
+            found: Tensor = (
+                parent.forward(full_BCHW)
+                if around is None
+                else convolve(full_BCHW, self.weight, self.bias, self.stride, around)
+            )
+        return found.to(torch.get_autocast_dtype("cpu")) if mixed else found
 
 
 class _AsProduct(_Front):
@@ -181,8 +193,8 @@ def _front(layer: nn.Module) -> type[nn.Module] | None:
     """Tell what to put before a layer's class; a layer that has it already gets nothing."""
     if not isinstance(layer, nn.Conv2d) or isinstance(layer, _Front):
         return None
-    if 1 < layer.groups == layer.in_channels:
-        return _InFull
+    if is_depthwise(layer):
+        return _ByChannel
     ordinary = type(layer) in (nn.Conv2d, Conv2dSame)  # other classes may do more than convolve
     if not ordinary or (layer.stride, layer.groups, layer.dilation) != ((1, 1), 1, (1, 1)):
         return None

@@ -83,9 +83,7 @@ class Conv2dSame(nn.Conv2d):
             rows = (rows[0] - top, rows[1] - self.kernel_size[0] + bottom)
             columns = (columns[0] - left, columns[1] - self.kernel_size[1] + right)
         padding = (rows[0], columns[0])
-        uneven = rows[0] != rows[1] or columns[0] != columns[1]
-        # oneDNN is slow at the gradients of a depthwise convolution that pads maps of 2x2 itself.
-        if uneven or (self.groups > 1 and height * width <= 4):
+        if rows[0] != rows[1] or columns[0] != columns[1]:
             images_BCHW, padding = functional.pad(images_BCHW, (*columns, *rows)), (0, 0)
         return functional.conv2d(
             images_BCHW, weight_OIHW, self.bias, self.stride, padding, self.dilation, self.groups

@@ -1,0 +1,185 @@
+"""Depthwise convolutions in float32, without what a processor is slow at.
+
+oneDNN, as it comes with torch 2.14, computes most of them at the speed of memory. Two things it does not
+(`python -m benchmarks.depthwise`; docs/findings.md, 2026-11-28):
+
+- Where a map has fewer rows or columns than the kernel, the gradient of the weights takes up to a hundred
+  times as long as that of the images. Here it is made tap by tap, from the pixels that each tap meets.
+- "same" padding with a stride puts an odd pixel behind the map, which a convolution's own padding cannot
+  say, so that the images are copied into a larger frame. Here the kernel gets a row and a column of zeros
+  in front instead, and the padding is even.
+
+Shape letters: B images, C channels, H rows, W columns of images; h rows, w columns of what comes out;
+K rows, L columns of a kernel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bakeoff.models.keras_layers import Conv2dSame, same_padding
+
+Border = tuple[int, int]  # pixels of zeros before and behind an axis
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    """Tell whether a layer convolves each of its channels by itself."""
+    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels
+
+
+def borders(layer: nn.Conv2d, kind: type[nn.Module], rows: int, columns: int) -> tuple[Border, Border] | None:
+    """Find the zeros that a depthwise layer puts around its images.
+
+    Args:
+        layer: A depthwise convolution.
+        kind: Its class, as whose forward it computes.
+        rows: H of its images.
+        columns: W of them.
+
+    Returns:
+        Before and behind the rows, before and behind the columns; None for a layer that does more, or
+        other things, than `convolve`.
+    """
+    alone = layer.out_channels == layer.in_channels and layer.dilation == (1, 1)
+    if not alone or layer.padding_mode != "zeros":
+        return None
+    if kind is Conv2dSame or (kind.__name__ == "Conv2dSame" and kind.__module__.startswith("timm.")):
+        (height, width), (down, across) = layer.kernel_size, layer.stride
+        return same_padding(rows, height, down), same_padding(columns, width, across)
+    if kind is not nn.Conv2d or isinstance(layer.padding, str):
+        return None
+    above, beside = layer.padding
+    return (above, above), (beside, beside)
+
+
+def convolve(
+    images_BCHW: Tensor,
+    weight_C1KL: Tensor,
+    bias_C: Tensor | None,
+    stride: tuple[int, int],
+    around: tuple[Border, Border],
+) -> Tensor:
+    """Convolve each channel with its own kernel.
+
+    Args:
+        images_BCHW: Of the type of the weights.
+        weight_C1KL: The kernels.
+        bias_C: Added to each channel.
+        stride: Of rows and columns.
+        around: Zeros before and behind the rows and the columns; at most as many before as behind.
+
+    Returns:
+        (B, C, h, w), as torch's convolution gives it; gradients once.
+    """
+    found: Tensor
+    if weight_C1KL.requires_grad and is_slow(images_BCHW, weight_C1KL):
+        found = _ByTaps.apply(images_BCHW, weight_C1KL, bias_C, stride, around)
+    else:
+        found = _evened(images_BCHW, weight_C1KL, bias_C, stride, around)
+    return found
+
+
+def is_slow(images_BCHW: Tensor, weight_C1KL: Tensor) -> bool:
+    """Tell whether oneDNN has no quick way to the weights' gradient: the map is smaller than the kernel."""
+    rows, columns = images_BCHW.shape[-2:]
+    height, width = weight_C1KL.shape[-2:]
+    return rows < height or columns < width
+
+
+def weight_gradient(
+    images_BCHW: Tensor,
+    grad_BChw: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    around: tuple[Border, Border],
+) -> Tensor:
+    """Compute the gradient of the kernels tap by tap.
+
+    Args:
+        images_BCHW: What was convolved.
+        grad_BChw: The gradient of what came out.
+        kernel: K and L.
+        stride: Of rows and columns.
+        around: Zeros before and behind the rows and the columns.
+
+    Returns:
+        (C, 1, K, L), of the gradient's type.
+    """
+    images_BHWC, grad_BhwC = images_BCHW.permute(0, 2, 3, 1), grad_BChw.permute(0, 2, 3, 1)
+    found_KLC = grad_BChw.new_zeros(*kernel, grad_BChw.shape[1])
+    for row in range(kernel[0]):
+        here, there = _meeting(row, images_BHWC.shape[1], grad_BhwC.shape[1], stride[0], around[0][0])
+        for column in range(kernel[1]):
+            left, right = _meeting(column, images_BHWC.shape[2], grad_BhwC.shape[2], stride[1], around[1][0])
+            met_BhwC = images_BHWC[:, here, left]
+            found_KLC[row, column] = (met_BhwC * grad_BhwC[:, there, right]).sum((0, 1, 2))
+    return found_KLC.permute(2, 0, 1).unsqueeze(1).contiguous()
+
+
+def _meeting(tap: int, pixels: int, positions: int, stride: int, before: int) -> tuple[slice, slice]:
+    """Find the pixels that a tap meets along an axis, and the positions that it meets them from."""
+    start = tap - before  # the pixel that it meets from the first position
+    first = max(0, -(start // stride))
+    last = min(positions - 1, (pixels - 1 - start) // stride)
+    if last < first:
+        return slice(0, 0), slice(0, 0)
+    return slice(start + stride * first, start + stride * last + 1, stride), slice(first, last + 1)
+
+
+def _evened(
+    images_BCHW: Tensor,
+    weight_C1KL: Tensor,
+    bias_C: Tensor | None,
+    stride: tuple[int, int],
+    around: tuple[Border, Border],
+) -> Tensor:
+    """Convolve with as many zeros before as behind: those that are missing in front, the kernel has."""
+    (top, bottom), (left, right) = around
+    if top != bottom or left != right:
+        weight_C1KL = functional.pad(weight_C1KL, (right - left, 0, bottom - top, 0))
+    return functional.conv2d(
+        images_BCHW, weight_C1KL, bias_C, stride, (bottom, right), 1, images_BCHW.shape[1]
+    )
+
+
+class _ByTaps(torch.autograd.Function):
+    """A depthwise convolution whose weights' gradient is `weight_gradient`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images_BCHW: Tensor,
+        weight_C1KL: Tensor,
+        bias_C: Tensor | None,
+        stride: tuple[int, int],
+        around: tuple[Border, Border],
+    ) -> Tensor:
+        ctx.save_for_backward(images_BCHW, weight_C1KL)
+        ctx.biased, ctx.stride, ctx.around = bias_C is not None, stride, around
+        return _evened(images_BCHW, weight_C1KL, bias_C, stride, around)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
+        (grad_BChw,) = grads
+        images_BCHW, weight_C1KL = ctx.saved_tensors
+        (top, bottom), (left, right) = ctx.around
+        before = None
+        if ctx.needs_input_grad[0]:
+            wide = functional.pad(weight_C1KL, (right - left, 0, bottom - top, 0))
+            before = torch.ops.aten.convolution_backward(
+                grad_BChw, images_BCHW, wide, None, ctx.stride, [bottom, right], [1, 1], False, [0, 0],
+                len(wide), [True, False, False],
+            )[0]  # fmt: skip
+        kernel = tuple(weight_C1KL.shape[-2:])
+        bias = grad_BChw.sum((0, 2, 3)) if ctx.biased else None
+        return (
+            before,
+            weight_gradient(images_BCHW, grad_BChw, kernel, ctx.stride, ctx.around),
+            bias,
+            None,
+            None,
+        )
