@@ -7,7 +7,7 @@ oneDNN, as it comes with torch 2.14, computes most of them at the speed of memor
   times as long as that of the images. Here it is made tap by tap, from the pixels that each tap meets.
 - "same" padding with a stride puts an odd pixel behind the map, which a convolution's own padding cannot
   say, so that the images are copied into a larger frame. Here the kernel gets a row and a column of zeros
-  in front instead, and the padding is even.
+  in front instead, and the padding is even; the gradient of the weights alone needs the frame.
 
 Shape letters: B images, C channels, H rows, W columns of images; h rows, w columns of what comes out;
 K rows, L columns of a kernel.
@@ -75,19 +75,22 @@ def convolve(
     Returns:
         (B, C, h, w), as torch's convolution gives it; gradients once.
     """
-    found: Tensor
-    if weight_C1KL.requires_grad and is_slow(images_BCHW, weight_C1KL):
-        found = _ByTaps.apply(images_BCHW, weight_C1KL, bias_C, stride, around)
-    else:
-        found = _evened(images_BCHW, weight_C1KL, bias_C, stride, around)
-    return found
+    if weight_C1KL.requires_grad and (_is_slow(images_BCHW, weight_C1KL) or _is_uneven(around)):
+        found: Tensor = _Depthwise.apply(images_BCHW, weight_C1KL, bias_C, stride, around)
+        return found
+    return _evened(images_BCHW, weight_C1KL, bias_C, stride, around)
 
 
-def is_slow(images_BCHW: Tensor, weight_C1KL: Tensor) -> bool:
+def _is_slow(images_BCHW: Tensor, weight_C1KL: Tensor) -> bool:
     """Tell whether oneDNN has no quick way to the weights' gradient: the map is smaller than the kernel."""
     rows, columns = images_BCHW.shape[-2:]
     height, width = weight_C1KL.shape[-2:]
     return rows < height or columns < width
+
+
+def _is_uneven(around: tuple[Border, Border]) -> bool:
+    """Tell whether there are more zeros behind an axis than before it."""
+    return any(before != behind for before, behind in around)
 
 
 def weight_gradient(
@@ -138,16 +141,22 @@ def _evened(
     around: tuple[Border, Border],
 ) -> Tensor:
     """Convolve with as many zeros before as behind: those that are missing in front, the kernel has."""
-    (top, bottom), (left, right) = around
-    if top != bottom or left != right:
-        weight_C1KL = functional.pad(weight_C1KL, (right - left, 0, bottom - top, 0))
+    (_, bottom), (_, right) = around
     return functional.conv2d(
-        images_BCHW, weight_C1KL, bias_C, stride, (bottom, right), 1, images_BCHW.shape[1]
+        images_BCHW, _widened(weight_C1KL, around), bias_C, stride, (bottom, right), 1, images_BCHW.shape[1]
     )
 
 
-class _ByTaps(torch.autograd.Function):
-    """A depthwise convolution whose weights' gradient is `weight_gradient`."""
+def _widened(weight_C1KL: Tensor, around: tuple[Border, Border]) -> Tensor:
+    """Give a kernel rows and columns of zeros in front, as many as there are missing around the images."""
+    (top, bottom), (left, right) = around
+    return (
+        functional.pad(weight_C1KL, (right - left, 0, bottom - top, 0)) if _is_uneven(around) else weight_C1KL
+    )
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution whose weights' gradient is computed in the quickest way that is known."""
 
     @staticmethod
     def forward(
@@ -166,20 +175,31 @@ class _ByTaps(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
         (grad_BChw,) = grads
         images_BCHW, weight_C1KL = ctx.saved_tensors
-        (top, bottom), (left, right) = ctx.around
+        stride, around = ctx.stride, ctx.around
         before = None
         if ctx.needs_input_grad[0]:
-            wide = functional.pad(weight_C1KL, (right - left, 0, bottom - top, 0))
-            before = torch.ops.aten.convolution_backward(
-                grad_BChw, images_BCHW, wide, None, ctx.stride, [bottom, right], [1, 1], False, [0, 0],
-                len(wide), [True, False, False],
-            )[0]  # fmt: skip
-        kernel = tuple(weight_C1KL.shape[-2:])
-        bias = grad_BChw.sum((0, 2, 3)) if ctx.biased else None
-        return (
-            before,
-            weight_gradient(images_BCHW, grad_BChw, kernel, ctx.stride, ctx.around),
-            bias,
-            None,
-            None,
-        )
+            (_, bottom), (_, right) = around
+            wide = _widened(weight_C1KL, around)
+            before = _torchs(grad_BChw, images_BCHW, wide, stride, (bottom, right), [True, False, False])[0]
+        if _is_slow(images_BCHW, weight_C1KL):
+            weight = weight_gradient(images_BCHW, grad_BChw, tuple(weight_C1KL.shape[-2:]), stride, around)
+        else:  # a kernel with zeros in front would be of a size that oneDNN is slower at
+            framed = functional.pad(images_BCHW, (*around[1], *around[0]))
+            weight = _torchs(grad_BChw, framed, weight_C1KL, stride, (0, 0), [False, True, False])[1]
+        return before, weight, grad_BChw.sum((0, 2, 3)) if ctx.biased else None, None, None
+
+
+def _torchs(
+    grad_BChw: Tensor,
+    images_BCHW: Tensor,
+    weight_C1KL: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Let torch compute the gradients of images, weights and bias, those that are wanted."""
+    found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        grad_BChw, images_BCHW, weight_C1KL, None, stride, padding, [1, 1], False, [0, 0], len(weight_C1KL),
+        wanted,
+    )  # fmt: skip
+    return found
