@@ -1,6 +1,8 @@
 """Networks of timm: preprocessing, where weights are found, and what is refused."""
 
 import re
+import subprocess
+import sys
 
 import huggingface_hub
 import pytest
@@ -28,6 +30,17 @@ def _stored(file, classes=1000, seed=0, name="test_resnet", torch_format=False):
     else:
         save_file(state, file)
     return file, state
+
+
+def test_timm_is_imported_where_it_is_asked():
+    """It takes as long to import as torch, and every process would wait for it."""
+    code = (
+        "import sys, bakeoff.study; from pathlib import Path; "
+        "from bakeoff.models.catalog import build_model; "
+        "build_model('model1', classes=2, image_size=32, base_dir=Path()); "
+        "sys.exit(bool({'timm', 'torchvision'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_preprocessing_and_provenance_come_from_timms_configuration():

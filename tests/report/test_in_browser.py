@@ -61,8 +61,8 @@ class Visit:
         self.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390, 360])
+# What fits does not depend on colours, nor contrast on the width: each of both is seen once.
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark"), (360, "light")])
 @pytest.mark.parametrize("study", ["sound", "troubled", "searched"])
 def test_the_page_opens_offline_without_a_complaint_and_fits(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
@@ -79,7 +79,7 @@ def test_the_page_opens_offline_without_a_complaint_and_fits(
         assert all(found > (140 if is_small_multiple else 200) for is_small_multiple, found in widths)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light")])
 @pytest.mark.parametrize("study", ["sound", "troubled", "searched"])
 def test_axe_finds_nothing_serious(
     browser: Any, page_of: dict[str, Path], study: str, width: int, scheme: str
@@ -153,8 +153,7 @@ def comparisons(
     return [pair.write(folder / "pair.html"), studies.write(folder / "studies.html")]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light")])
 def test_the_pages_of_comparison_open_offline_without_a_complaint_and_fit(
     browser: Any, comparisons: list[Path], width: int, scheme: str
 ) -> None:

@@ -21,7 +21,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -86,14 +85,14 @@ def backbone(name: str) -> Backbone:
     """
     plain = name.removeprefix(PRETRAINED)
     architecture, _, tag = plain.partition(".")
-    if not timm.is_model(architecture):
+    if not _timm().is_model(architecture):
         raise UnknownNameError(f"from: timm has no network '{architecture}'{nearest(architecture, _names())}")
     try:
-        config = timm.get_pretrained_cfg(plain, allow_unregistered=False)
+        config = _timm().get_pretrained_cfg(plain, allow_unregistered=False)
     except RuntimeError:  # of an unknown tag
         config = None
     if config is None or (tag and config.tag != tag):
-        tags = [entry.partition(".")[2] for entry in timm.list_pretrained(f"{architecture}.*")]
+        tags = [entry.partition(".")[2] for entry in _timm().list_pretrained(f"{architecture}.*")]
         raise UnknownNameError(f"from: {architecture} has no weights '{tag}'{nearest(tag, tags)}")
     return Backbone(
         name=plain,
@@ -123,7 +122,7 @@ def is_known(name: str) -> bool:
     >>> is_known("timm:resnet18"), is_known("timm:lite")
     (True, False)
     """
-    return bool(timm.is_model(name.removeprefix(PRETRAINED).partition(".")[0]))
+    return bool(_timm().is_model(name.removeprefix(PRETRAINED).partition(".")[0]))
 
 
 def matching(pattern: str) -> list[str]:
@@ -172,15 +171,22 @@ def fresh(known: Backbone, classes: int, image_size: int) -> nn.Module:
     Raises:
         ConfigError: It does not take images of this size.
     """
-    made: Any = timm.create_model(known.name, pretrained=False, num_classes=classes)
+    made: Any = _timm().create_model(known.name, pretrained=False, num_classes=classes)
     _take_size(made, known, image_size)
     model: nn.Module = made
     return model
 
 
+def _timm() -> Any:
+    """Import timm where it is asked: it takes as long as torch, and most networks need none of it."""
+    import timm
+
+    return timm
+
+
 @cache
 def _names() -> list[str]:
-    return list(timm.list_models())
+    return list(_timm().list_models())
 
 
 def find_weights(known: Backbone, given: Path | None = None, *, download: bool = True) -> Path:
@@ -262,7 +268,7 @@ def build_backbone(
         ConfigError: It does not take images of this size.
         DataError: The file holds weights of another network; tensors are named.
     """
-    model: Any = timm.create_model(known.name, pretrained=False)
+    model: Any = _timm().create_model(known.name, pretrained=False)
     if file is None:
         model.reset_classifier(0)
     else:
@@ -283,7 +289,7 @@ def check_weights(known: Backbone, file: Path) -> None:
         DataError: The file holds weights of another network, or none; tensors are named.
     """
     with torch.device("meta"):  # shapes alone
-        model = timm.create_model(known.name, pretrained=False)
+        model = _timm().create_model(known.name, pretrained=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that nothing is copied
         _fill_features(model, file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from timm.utils import ModelEmaV3
 from torch import nn
 
 
@@ -20,6 +19,8 @@ class Averaged:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
+        from timm.utils import ModelEmaV3  # takes as long to import as torch
+
         self._decay = decay
         self._copy = ModelEmaV3(model, decay=decay, use_warmup=False, foreach=True)
 

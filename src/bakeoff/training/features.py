@@ -26,11 +26,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -340,7 +340,7 @@ class _Pass:
             "schema": _SCHEMA, "data": self.job.data.fingerprint, "input_size": self.job.input_size,
             "precision": self.job.precision, "layers": self.beginning.describe(), "view": view,
             "base": base_digest(self.job.architecture, self.job.base_dir), "torch": torch.__version__,
-            "timm": timm.__version__, "device": self.store.device.type, "threads": torch.get_num_threads(),
+            "timm": version("timm"), "device": self.store.device.type, "threads": torch.get_num_threads(),
             "interpolation": interpolation_of(self.job.architecture),
         }  # fmt: skip
         hasher = hashlib.sha256(canonical_json(head).encode() + b"\n")
