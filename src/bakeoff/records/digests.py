@@ -60,20 +60,43 @@ def lock_digest(values: Mapping[str, Any]) -> str:
     return sha256(rest)
 
 
+def run_digests(folder: StudyFolder, run: RunFolder) -> dict[str, str]:
+    """Hash the files of a run that has ended.
+
+    Args:
+        folder: The study's.
+        run: The run's.
+
+    Returns:
+        By a file's path in the study's folder its SHA-256.
+
+    Raises:
+        StudyError: A file cannot be read.
+    """
+    return _digests(folder, run.files())
+
+
 def note_runs(folder: StudyFolder, runs: Iterable[RunFolder], *, late: bool = False) -> None:
+    """Hash runs' files and note their digests; see `note_digests`."""
+    note_digests(folder, ((run, run_digests(folder, run)) for run in runs), late=late)
+
+
+def note_digests(
+    folder: StudyFolder, runs: Iterable[tuple[RunFolder, Mapping[str, str]]], *, late: bool = False
+) -> None:
     """Note the digests of runs' files in their study's lock, in place of what was known of them.
 
     Args:
         folder: The study's, held by this process; its lock is written once.
-        runs: Of runs that have ended.
+        runs: Of runs that have ended, each with its `run_digests`.
         late: Whether a later command notes them than the one that wrote the files.
     """
     lock = folder.read_lock() or {}
     late_runs = set(lock.get(LATE, ()))
-    for run in runs:
+    for run, digests in runs:
         place = _place(folder, run.path)
         late_runs = late_runs - {place} | ({place} if late else set())
-        lock = {**lock, FILES: _without(lock, place) | _digests(folder, run.files())}
+        lock = {**lock, FILES: _without(lock, place) | dict(digests)}
     folder.write_lock({**lock, **({LATE: sorted(late_runs)} if late_runs or LATE in lock else {})})
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
 from bakeoff.evidence.results import write_results
 from bakeoff.evidence.runs import Key, Run, as_recorded, load_runs
 from bakeoff.records import RunFolder, RunRecord, StudyFolder
-from bakeoff.records.digests import forget_run, note_files, note_runs, noted_runs
+from bakeoff.records.digests import forget_run, note_digests, note_files, note_runs, noted_runs, run_digests
 from bakeoff.spec import StudySpec
 from bakeoff.study.attribution import keep_attributions
 from bakeoff.study.engines import Order
@@ -19,27 +20,33 @@ from bakeoff.study.examples import keep_examples, keep_label_errors
 from bakeoff.study.progress import PlannedRun, StudyListener
 from bakeoff.training.job import Job
 
-FREE_SECONDS = 0.5  # of upkeep, in which every run is noted at once
-SHARE = 0.0025  # of a study's time, that upkeep may take after these
+FREE_SECONDS = 0.25  # of upkeep, in which every run is noted at once
+SHARE = 0.002  # of a study's time, that upkeep may take after these
 
 
 class Bookkeeping:
     """The bookkeeping of a study at work: orders to give, and what is written when a run has ended."""
 
     def __init__(
-        self, planned: Sequence[PlannedRun], folder: StudyFolder, spec: StudySpec, listener: StudyListener
+        self,
+        planned: Sequence[PlannedRun],
+        folder: StudyFolder,
+        spec: StudySpec,
+        listener: StudyListener,
+        hasher: Executor,
     ) -> None:
         self.planned = planned
         self.folder = folder
         self.spec = spec
         self.listener = listener
+        self._hasher = hasher  # digests are made while runs are waited for
         self.schedule = Schedule(sources_of(planned))
         self.records: dict[int, RunRecord] = {}
         self._position = {run.job.key: number for number, run in enumerate(planned)}
         self._open = Counter(run.job.task.name for run in planned)  # runs of each task that have not ended
         self._unshown: list[str] = []  # tasks whose runs have all ended
         self._noted = noted_runs(folder)  # when this command began; it alone writes the lock
-        self._unnoted: list[RunFolder] = []
+        self._unnoted: list[tuple[RunFolder, Future[dict[str, str]]]] = []
         self._upkeep = Upkeep()
         # What the tables need not read: runs that this command has scored, and None for those to come.
         self._known: dict[Key, Run | None] = {
@@ -67,7 +74,7 @@ class Bookkeeping:
 
     def close(self, order: Order, record: RunRecord) -> None:
         """Note and tell that a run has ended."""
-        self._unnoted.append(order.folder)
+        self._unnoted.append((order.folder, self._hasher.submit(run_digests, self.folder, order.folder)))
         self._known[order.job.key] = as_recorded(record, order.folder)
         if self._upkeep.is_due:
             with self._upkeep.timed():
@@ -79,7 +86,7 @@ class Bookkeeping:
     def write_notes(self) -> None:
         """Note in the lock what has ended since the last time."""
         if self._unnoted:
-            note_runs(self.folder, self._unnoted)
+            note_digests(self.folder, ((run, digests.result()) for run, digests in self._unnoted))
             self._unnoted.clear()
 
     def write_tables(self) -> None:
@@ -109,8 +116,8 @@ class Bookkeeping:
 class Upkeep:
     """Keeps what grows with every run, lock and tables, from taking a share of a large study's time.
 
-    They are written after every run until that has taken half a second in all, and then as often as it
-    stays below a quarter of a percent of the time.
+    They are written after every run until that has taken a quarter of a second in all, and then as
+    often as it stays below a fifth of a percent of the time.
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ was interrupted continues from its checkpoint, one that failed is tried again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,12 @@ def _run_all(
     checkpoint_seconds: float,
 ) -> list[RunRecord]:
     """Have what is missing done, in the plan's order as far as there is room; return all records."""
-    work = Bookkeeping(planned, folder, spec, listener)
-    try:
-        _drive(work, engine, Ears(listener), checkpoint_seconds)
-    finally:
-        work.write_notes()
+    with ThreadPoolExecutor(max_workers=1) as hasher:
+        work = Bookkeeping(planned, folder, spec, listener, hasher)
+        try:
+            _drive(work, engine, Ears(listener), checkpoint_seconds)
+        finally:
+            work.write_notes()
     work.write_tables()
     return [work.records[position] for position in range(len(planned))]
 
