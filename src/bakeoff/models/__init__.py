@@ -9,5 +9,5 @@
 - `pretrained`: timm's, and where their weights are found. `transfer`: heads, taps and freezing; `cut`:
   where a frozen part ends. `architecture`: all of that as plain data; `written`: as plain values, and
   back.
-- `convolutions`, `dropout`: the fastest way to each. `modes`: evaluation mode and back.
+- `convolutions`, `depthwise`, `dropout`: the fastest way to each. `modes`: evaluation mode and back.
 """

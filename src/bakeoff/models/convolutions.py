@@ -5,7 +5,7 @@ EPYC with avx512_bf16; docs/findings.md has the tables):
 
 - The gradients of a depthwise convolution in bfloat16 take up to eighty times as long as in
   float32. Such layers leave the mixed precision around them; they hold hardly any of a network's
-  work. What is slow in float32, too, `depthwise` has otherwise.
+  work. How they are computed in float32 is in `depthwise`.
 - A 1x1 convolution of a map of few pixels takes up to five times as long as the matrix product
   that it is.
 
@@ -19,7 +19,7 @@ matrix unit multiplies bfloat16 (AMX; Intel Xeon, 2026-11-27) there is a third:
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +36,20 @@ PATCHED_IMAGES = 64  # whose patches are made at a time, so that they stay in th
 class _Front(nn.Module):
     """Comes before a convolution's class; pickled as that class and made anew from it."""
 
+    _made_of: ClassVar[
+        tuple[type[nn.Module], type[nn.Module]]
+    ]  # the front, and the class that it is put before
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Name what the derived class is made of: it has no name of its own."""
-        return _revived, type(self).__bases__, self.__dict__
+        return _revived, self._made_of, self.__dict__
 
 
 class _ByChannel(_Front):
-    """Put before a depthwise convolution's class: its inputs become float32, and its output theirs.
+    """Put before a depthwise convolution's class: computed as `depthwise` does, in float32.
 
-    Only where gradients will be asked for: forward alone is fast in either.
+    In mixed precision its inputs become float32, and its output theirs; only where gradients will be
+    asked for, as forward alone is fast in either.
     """
 
     weight: Tensor
@@ -55,11 +60,11 @@ class _ByChannel(_Front):
         """Convolve."""
         parent: Any = super()
         moves = images_BCHW.requires_grad or any(p.requires_grad for p in self.parameters())
-        if not torch.is_grad_enabled() or not moves or images_BCHW.device.type != "cpu":
-            return parent.forward(images_BCHW)  # type: ignore[no-any-return]
         mixed = torch.is_autocast_enabled("cpu")
-        layer = cast("nn.Conv2d", self)
-        around = borders(layer, type(self).__bases__[1], *images_BCHW.shape[-2:])
+        forward_alone = not (torch.is_grad_enabled() and moves)
+        if images_BCHW.device.type != "cpu" or images_BCHW.ndim != 4 or (mixed and forward_alone):
+            return parent.forward(images_BCHW)  # type: ignore[no-any-return]
+        around = borders(cast("nn.Conv2d", self), self._made_of[1], *images_BCHW.shape[-2:])
         with torch.autocast("cpu", enabled=False):
             full_BCHW = images_BCHW.float() if mixed else images_BCHW
             found: Tensor = (
@@ -178,7 +183,8 @@ _CLASSES: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]] = {}
 def _derived(front: type[nn.Module], kind: type[nn.Module]) -> type[nn.Module]:
     """Derive the class of such a convolution, once; it keeps its name."""
     if (front, kind) not in _CLASSES:
-        _CLASSES[front, kind] = type(kind.__name__, (front, kind), {"__module__": kind.__module__})
+        body = {"__module__": kind.__module__, "_made_of": (front, kind)}
+        _CLASSES[front, kind] = type(kind.__name__, (front, kind), body)
     return _CLASSES[front, kind]
 
 
@@ -227,4 +233,4 @@ def plain_convolutions(network: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, _Front):
-            layer.__class__ = type(layer).__bases__[1]
+            layer.__class__ = cast("type[_Front]", layer._made_of[1])

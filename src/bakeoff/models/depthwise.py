@@ -1,7 +1,8 @@
 """Depthwise convolutions in float32, without what a processor is slow at.
 
-oneDNN, as it comes with torch 2.14, computes most of them at the speed of memory. Two things it does not
-(`python -m benchmarks.depthwise`; docs/findings.md, 2026-11-28):
+oneDNN, as it comes with torch 2.14, computes most of them at the speed of memory. Two things it does not, on
+an AMD EPYC with AVX2 (2026-11-28, `python -m benchmarks.depthwise`, docs/findings.md; not measured with
+AVX-512):
 
 - Where a map has fewer rows or columns than the kernel, the gradient of the weights takes up to a hundred
   times as long as that of the images. Here it is made tap by tap, from the pixels that each tap meets.
@@ -47,6 +48,7 @@ def borders(layer: nn.Conv2d, kind: type[nn.Module], rows: int, columns: int) ->
     alone = layer.out_channels == layer.in_channels and layer.dilation == (1, 1)
     if not alone or layer.padding_mode != "zeros":
         return None
+    # timm's is known by its name: to import it takes as long as torch.
     if kind is Conv2dSame or (kind.__name__ == "Conv2dSame" and kind.__module__.startswith("timm.")):
         (height, width), (down, across) = layer.kernel_size, layer.stride
         return same_padding(rows, height, down), same_padding(columns, width, across)
@@ -73,7 +75,7 @@ def convolve(
         around: Zeros before and behind the rows and the columns; at most as many before as behind.
 
     Returns:
-        (B, C, h, w), as torch's convolution gives it; gradients once.
+        (B, C, h, w), as torch's convolution gives it.
     """
     if weight_C1KL.requires_grad and (_is_slow(images_BCHW, weight_C1KL) or _is_uneven(around)):
         found: Tensor = _Depthwise.apply(images_BCHW, weight_C1KL, bias_C, stride, around)
@@ -96,7 +98,7 @@ def _is_uneven(around: tuple[Border, Border]) -> bool:
 def weight_gradient(
     images_BCHW: Tensor,
     grad_BChw: Tensor,
-    kernel: tuple[int, int],
+    weight_C1KL: Tensor,
     stride: tuple[int, int],
     around: tuple[Border, Border],
 ) -> Tensor:
@@ -105,22 +107,22 @@ def weight_gradient(
     Args:
         images_BCHW: What was convolved.
         grad_BChw: The gradient of what came out.
-        kernel: K and L.
+        weight_C1KL: The kernels; only their shape, type and layout matter.
         stride: Of rows and columns.
         around: Zeros before and behind the rows and the columns.
 
     Returns:
-        (C, 1, K, L), of the gradient's type.
+        (C, 1, K, L), in the layout of the kernels.
     """
     images_BHWC, grad_BhwC = images_BCHW.permute(0, 2, 3, 1), grad_BChw.permute(0, 2, 3, 1)
-    found_KLC = grad_BChw.new_zeros(*kernel, grad_BChw.shape[1])
-    for row in range(kernel[0]):
+    found_C1KL = torch.empty_like(weight_C1KL)
+    for row in range(weight_C1KL.shape[2]):
         here, there = _meeting(row, images_BHWC.shape[1], grad_BhwC.shape[1], stride[0], around[0][0])
-        for column in range(kernel[1]):
+        for column in range(weight_C1KL.shape[3]):
             left, right = _meeting(column, images_BHWC.shape[2], grad_BhwC.shape[2], stride[1], around[1][0])
             met_BhwC = images_BHWC[:, here, left]
-            found_KLC[row, column] = (met_BhwC * grad_BhwC[:, there, right]).sum((0, 1, 2))
-    return found_KLC.permute(2, 0, 1).unsqueeze(1).contiguous()
+            found_C1KL[:, 0, row, column] = (met_BhwC * grad_BhwC[:, there, right]).sum((0, 1, 2))
+    return found_C1KL
 
 
 def _meeting(tap: int, pixels: int, positions: int, stride: int, before: int) -> tuple[slice, slice]:
@@ -143,7 +145,7 @@ def _evened(
     """Convolve with as many zeros before as behind: those that are missing in front, the kernel has."""
     (_, bottom), (_, right) = around
     return functional.conv2d(
-        images_BCHW, _widened(weight_C1KL, around), bias_C, stride, (bottom, right), 1, images_BCHW.shape[1]
+        images_BCHW, _widened(weight_C1KL, around), bias_C, stride, (bottom, right), 1, len(weight_C1KL)
     )
 
 
@@ -182,7 +184,7 @@ class _Depthwise(torch.autograd.Function):
             wide = _widened(weight_C1KL, around)
             before = _torchs(grad_BChw, images_BCHW, wide, stride, (bottom, right), [True, False, False])[0]
         if _is_slow(images_BCHW, weight_C1KL):
-            weight = weight_gradient(images_BCHW, grad_BChw, tuple(weight_C1KL.shape[-2:]), stride, around)
+            weight = weight_gradient(images_BCHW, grad_BChw, weight_C1KL, stride, around)
         else:  # a kernel with zeros in front would be of a size that oneDNN is slower at
             framed = functional.pad(images_BCHW, (*around[1], *around[0]))
             weight = _torchs(grad_BChw, framed, weight_C1KL, stride, (0, 0), [False, True, False])[1]

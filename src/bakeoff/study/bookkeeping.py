@@ -84,10 +84,18 @@ class Bookkeeping:
         self._end(self._position[order.job.key], record)
 
     def write_notes(self) -> None:
-        """Note in the lock what has ended since the last time."""
-        if self._unnoted:
-            note_digests(self.folder, ((run, digests.result()) for run, digests in self._unnoted))
-            self._unnoted.clear()
+        """Note in the lock what has ended since the last time.
+
+        Raises:
+            StudyError: A run's files cannot be read; all other runs are noted.
+        """
+        if not self._unnoted:
+            return
+        waiting, self._unnoted = self._unnoted, []
+        read = [(run, digests) for run, digests in waiting if digests.exception() is None]
+        note_digests(self.folder, [(run, digests.result()) for run, digests in read])
+        for _, digests in waiting:
+            digests.result()
 
     def write_tables(self) -> None:
         """Write the tables of all runs that have ended so far."""
