@@ -18,7 +18,7 @@ def run(
         str,
         typer.Argument(
             help="A TOML file, a folder with a study.toml, or one of demo, classic, sprint-cifar10, "
-            "hour-pretrained and pick."
+            "sprint, hour-pretrained and pick."
         ),
     ],
     out: Annotated[
