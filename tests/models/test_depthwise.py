@@ -55,9 +55,8 @@ def test_every_way_gives_what_torch_gives_in_double_precision(size, kernel, stri
         for ours, torchs in zip(_found(layer, images_BCHW), exact, strict=True):
             torch.testing.assert_close(ours, torchs.float(), rtol=1e-5, atol=1e-5)
             assert ours.dtype == torch.float32
-        assert (
-            layer.weight.grad.stride() == layer.weight.stride()
-        )  # as torch has it: a team's buckets ask for it
+        # As torch has it: the buckets of several processes ask for it.
+        assert layer.weight.grad.stride() == layer.weight.stride()
 
 
 def test_in_mixed_precision_an_odd_pixel_and_a_small_map_are_computed_in_float32():

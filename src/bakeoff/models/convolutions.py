@@ -36,9 +36,8 @@ PATCHED_IMAGES = 64  # whose patches are made at a time, so that they stay in th
 class _Front(nn.Module):
     """Comes before a convolution's class; pickled as that class and made anew from it."""
 
-    _made_of: ClassVar[
-        tuple[type[nn.Module], type[nn.Module]]
-    ]  # the front, and the class that it is put before
+    # The front, and the class that it is put before.
+    _made_of: ClassVar[tuple[type[nn.Module], type[nn.Module]]]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Name what the derived class is made of: it has no name of its own."""
